@@ -1,0 +1,1 @@
+"""How raw k-space becomes an image; start reading at `pipeline.py`."""

@@ -1,0 +1,90 @@
+"""The methods: each turns the encoded data of a batch of slices into images.
+
+    zero-filled   x = Aᴴ y / counts                                coils combined, nothing unfolded
+    sense         min ½ ‖A x - y‖² + ½ μ ‖x‖²                       μ = noise power over signal power (Wiener)
+    cs            min ½ ‖A x - y‖² + λ_w ‖Ψ x‖₁ + λ_tv TV(x)        λ automatic, in noise units
+
+SENSE: Pruessmann et al. 2001, doi:10.1002/mrm.1241. Compressed sensing: Lustig et al. 2007, doi:10.1002/mrm.21391.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from knerve.gpu.fourier import to_image
+from knerve.recon.conjugate_gradient import conjugate_gradient
+from knerve.recon.encoding import CartesianEncoding
+from knerve.recon.hybrid import HybridScan
+from knerve.recon.proximal_gradient import proximal_gradient
+from knerve.recon.regularisation import TV_TO_WAVELET, automatic_weight, largest_eigenvalue, typical_signal
+from knerve.recon.settings import Settings
+from knerve.recon.sparsity import SparsityPrior
+from knerve.recon.wavelets import WaveletTransform
+
+SENSE_TOLERANCE = 1e-4
+
+
+def zero_filled(encoding: CartesianEncoding, right_side: Tensor, settings: Settings) -> Tensor:  # noqa: ARG001 - METHODS share one signature
+    """Coil-combined inverse Fourier transform with unsampled lines left at zero."""
+    return right_side / largest_eigenvalue(encoding)
+
+
+def sense(encoding: CartesianEncoding, right_side: Tensor, settings: Settings) -> Tensor:
+    """Iterative SENSE with Wiener regularisation, by conjugate gradients."""
+    mu = wiener_weight(encoding, right_side)
+    return conjugate_gradient(
+        lambda x: encoding.normal(x) + mu * x,
+        right_side,
+        tolerance=SENSE_TOLERANCE,
+        max_iterations=settings.max_iterations,
+    )
+
+
+def cs(encoding: CartesianEncoding, right_side: Tensor, settings: Settings) -> Tensor:
+    """Compressed sensing with cycle-spun wavelets and, if wanted, total variation."""
+    weight = settings.regularisation * automatic_weight(encoding, right_side)
+    prior = sparsity_prior(encoding, weight, settings)
+    return proximal_gradient(
+        encoding,
+        right_side,
+        prior,
+        largest_eigenvalue(encoding),
+        tolerance=settings.tolerance,
+        max_iterations=settings.max_iterations,
+    )
+
+
+METHODS: dict[str, Callable[[CartesianEncoding, Tensor, Settings], Tensor]] = {
+    "zero-filled": zero_filled,
+    "sense": sense,
+    "cs": cs,
+}
+
+
+def root_sum_of_squares(scan: HybridScan) -> Tensor:
+    """Image without sensitivities: zero-filled coil images, √Σ|·|² over the coils; (slice, x, 1, [z,] y)."""
+    dims = tuple(range(3, scan.kspace.ndim))
+    coil_images = to_image(scan.kspace, dims)
+    return torch.linalg.vector_norm(coil_images, dim=2, keepdim=True).to(torch.complex64)
+
+
+def wiener_weight(encoding: CartesianEncoding, right_side: Tensor) -> Tensor:
+    """μ = 1 / S², the unit noise power over the power of the typical signal S, per slice."""
+    signal = typical_signal(right_side / largest_eigenvalue(encoding))
+    return (1 / signal.clamp(min=1.0).square()).reshape(-1, *(1,) * (right_side.ndim - 1))
+
+
+def sparsity_prior(encoding: CartesianEncoding, weight: Tensor, settings: Settings) -> SparsityPrior:
+    """The prior of the settings with total weight `weight (slice, 1, ...)`."""
+    shape = encoding.image_shape
+    dims = (-3, -1) if len(shape) == 4 else (-4, -2, -1)
+    share = settings.wavelet_share
+    return SparsityPrior(
+        wavelet=WaveletTransform.for_image(settings.wavelet, shape, dims),
+        dims=dims,
+        wavelet_weight=share * weight,
+        tv_weight=(1 - share) * TV_TO_WAVELET * weight if share < 1 else None,
+    )

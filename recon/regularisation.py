@@ -1,0 +1,49 @@
+"""How strongly to regularise: decided in noise units, from the sampling and the signal, so that nobody has to tune it.
+
+    λ = max( a · f · √n · SNR^-p,  b · signal )         f sampled fraction of the lines, n averages per line
+
+What a threshold must suppress is noise, of known size in whitened data, and what is left of the aliasing, a small fraction of
+the signal. Clean images have more real detail just above the noise, hence the falling power of the SNR. The constants were
+measured on data with known truth, R = 2 to 6 and SNR 10 to 400 (`benchmarks/regularisation.py`).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from knerve.recon.encoding import CartesianEncoding
+
+NOISE_SHARE = 1.75  # a: of the noise standard deviation
+SNR_POWER = 0.35  # p
+SIGNAL_SHARE = 0.0016  # b: of the typical signal
+TV_TO_WAVELET = 0.7  # a gradient needs a smaller threshold than a wavelet coefficient
+
+
+def largest_eigenvalue(encoding: CartesianEncoding) -> Tensor:
+    """Largest eigenvalue of Aᴴ A per slice: the sensitivities have unit norm, so the largest count bounds it."""
+    largest = encoding.counts.flatten(1).amax(1).to(torch.float32).clamp(min=1) + encoding.imaginary_penalty
+    return largest.reshape(-1, *(1,) * (len(encoding.image_shape) - 1))
+
+
+def automatic_weight(encoding: CartesianEncoding, right_side: Tensor) -> Tensor:
+    """Weight λ of the wavelet prior for ½ ‖A x - y‖² + λ ‖Ψ x‖₁, per slice, (slice, 1, ...).
+
+    Args:
+        encoding: A, whitened and weighted: the data carry unit noise on every sampled line.
+        right_side: Aᴴ y, (slice, x, set, [z,] y).
+    """
+    counts = encoding.counts.flatten(1).to(torch.float32)
+    sampled = counts > 0
+    fraction = sampled.float().mean(1)
+    averages = counts.sum(1) / sampled.sum(1).clamp(min=1)
+    signal = typical_signal(right_side)
+    snr = (signal / largest_eigenvalue(encoding).flatten().sqrt()).clamp(min=1)
+    noise_part = NOISE_SHARE * fraction * averages.sqrt() * snr**-SNR_POWER
+    return torch.maximum(noise_part, SIGNAL_SHARE * signal).reshape(-1, *(1,) * (right_side.ndim - 1))
+
+
+def typical_signal(right_side: Tensor) -> Tensor:
+    """Intensity-weighted mean magnitude per slice: Σ|x|² / Σ|x|, blind to the size of the background."""
+    magnitude = right_side.abs().flatten(1)
+    return magnitude.square().sum(1) / magnitude.sum(1).clamp(min=1e-30)

@@ -1,0 +1,150 @@
+"""The whole way from raw k-space to images, on scans with known truth."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from knerve.gpu.fourier import to_kspace
+from knerve.recon.errors import CalibrationError, SettingsError
+from knerve.recon.pipeline import reconstruct
+from knerve.recon.scan import Frame, Grid, Noise, RawScan
+from knerve.recon.settings import Settings
+
+
+@pytest.mark.parametrize("method", ["zero-filled", "sense", "cs"])
+def test_full_sampling_gives_the_truth_in_snr_units(method, make_scan, relative_error):
+    truth = make_scan(n_slices=2, oversampling=2, snr=80)
+    images = reconstruct(truth.scan, Settings(method=method))
+    assert images.image.shape == (2, 96, 80)
+    assert relative_error(images.image, truth.image) < 0.03
+    inside = truth.image.abs() > 40
+    scale = (images.magnitude / truth.image.abs())[inside].median()
+    assert float(scale) == pytest.approx(2**0.5, rel=0.03)
+    assert images.noise_level is not None
+    assert float(images.noise_level[inside].median()) == pytest.approx(1.0, abs=0.03)
+
+
+def test_noise_of_a_fully_sampled_image_is_one(make_scan):
+    truth = make_scan(snr=60)
+    clean = replace(truth.scan, kspace=to_kspace(truth.maps * truth.image[:, None], (-2, -1)))
+    settings = Settings(method="zero-filled", compression="none")
+    difference = reconstruct(truth.scan, settings).image - reconstruct(clean, settings).image
+    inside = truth.image.abs() > 30
+    assert float(difference[inside].real.std()) == pytest.approx(1.0, abs=0.06)
+
+
+def test_undersampling_is_unfolded(make_scan, line_mask, relative_error):
+    truth = make_scan(counts=line_mask(96, 3, 16), snr=60)
+    errors = {
+        method: relative_error(reconstruct(truth.scan, Settings(method=method)).image[0], truth.image[0])
+        for method in ("zero-filled", "sense", "cs")
+    }
+    assert errors["sense"] < 0.5 * errors["zero-filled"]
+    assert errors["cs"] < errors["sense"]
+
+
+def test_batches_do_not_change_the_images(make_scan, line_mask):
+    truth = make_scan(n_slices=3, counts=line_mask(96, 2, 16))
+    done = []
+    one = reconstruct(truth.scan, Settings(slices_per_batch=1), lambda d, n: done.append((d, n)))
+    all_at_once = reconstruct(truth.scan, Settings(slices_per_batch=3))
+    torch.testing.assert_close(one.image, all_at_once.image, rtol=1e-3, atol=0.02)
+    assert done == [(1, 3), (2, 3), (3, 3)]
+
+
+def test_same_input_gives_the_same_image(make_scan, line_mask):
+    scan = make_scan(counts=line_mask(96, 3, 16)).scan
+    assert torch.equal(reconstruct(scan).image, reconstruct(scan).image)
+
+
+def test_averages_lower_the_noise_and_uneven_ones_are_weighed(make_scan):
+    counts = torch.ones(96)
+    counts[30:60] = 4
+    truth = make_scan(counts=counts)
+    images = reconstruct(truth.scan, Settings(method="sense"))
+    level = images.noise_level[truth.image.abs() > 25].median()
+    assert 0.75 < float(level) < 0.99
+
+
+def test_field_of_view_smaller_than_the_object_takes_two_sets(make_scan, relative_error):
+    truth = make_scan(n_y=128, n_x=64, radius=0.95, texture=1.5, n_coils=12)
+    grid = Grid((64, 64, 1), (64.0, 64.0, 5.0), (64, 64, 1), (64.0, 64.0, 5.0))
+    counts = truth.scan.counts[:, ::2]
+    folded = replace(truth.scan, kspace=truth.scan.kspace[:, :, ::2] * 2**0.5, counts=counts, grid=grid)
+    images = reconstruct(folded, Settings(method="sense", compression="none"))
+    assert "two sets of coil sensitivities" in " ".join(images.notes)
+    one = reconstruct(folded, Settings(method="sense", compression="none", map_sets=1))
+    assert "two sets" not in " ".join(one.notes)
+    # what two overlapping parts hold together: root sum of squares over the parts
+    low, high = torch.roll(truth.image, 32, 1)[:, :64], torch.roll(truth.image, -32, 1)[:, :64]
+    expected = (low.abs().square() + high.abs().square()).sqrt()
+    assert relative_error(images.image, expected) < 0.8 * relative_error(one.image, expected)
+
+
+def test_three_dimensional_scan(smooth_maps, relative_error):
+    n_z, n_y, n_x, n_coils = 16, 32, 28, 6
+    maps = smooth_maps(1, n_coils, n_y, n_x)[0][:, None].expand(-1, n_z, -1, -1)
+    image = torch.zeros(n_z, n_y, n_x, dtype=torch.complex64)
+    image[3:13, 8:24, 7:21] = 60
+    image[5:9, 12:18, 10:14] = 100
+    generator = torch.Generator().manual_seed(0)
+    kspace = to_kspace(maps * image, (-3, -2, -1))
+    kspace = kspace + torch.randn(kspace.shape, generator=generator, dtype=torch.complex64)
+    mask = torch.rand(n_z, n_y, generator=generator) < 0.4
+    mask[n_z // 2 - 5 : n_z // 2 + 5, n_y // 2 - 6 : n_y // 2 + 6] = True
+    scan = RawScan(
+        kspace=(kspace * mask[None, :, :, None])[None],
+        counts=mask.int()[None],
+        frames=(Frame(),),
+        grid=Grid((n_x, n_y, n_z), (28.0, 32.0, 32.0), (n_x, n_y, n_z), (28.0, 32.0, 32.0)),
+        sampled_kx=(0, n_x),
+        noise=Noise(torch.randn(n_coils, 2000, generator=generator, dtype=torch.complex64)),
+    )
+    images = reconstruct(scan, Settings(kernel_width=5))
+    assert images.image.shape == (1, n_z, n_y, n_x)
+    zero_filled = reconstruct(scan, Settings(method="zero-filled", kernel_width=5))
+    assert relative_error(images.image[0], image) < 0.5 * relative_error(zero_filled.image[0], image)
+    assert images.noise_level is None
+    replicas = reconstruct(scan, Settings(method="sense", kernel_width=5, snr_map="replica", replicas=8))
+    assert replicas.noise_level is not None
+    assert replicas.noise_level.shape == images.image.shape
+
+
+def test_without_calibration_only_zero_filled_works_and_says_so(make_scan, line_mask):
+    scan = make_scan(counts=line_mask(96, 2, 0)).scan
+    with pytest.raises(CalibrationError, match="use the method zero-filled"):
+        reconstruct(scan)
+    images = reconstruct(scan, Settings(method="zero-filled"))
+    assert "coils were combined by root sum of squares" in " ".join(images.notes)
+
+
+def test_recon_grid_is_honoured(make_scan):
+    truth = make_scan()
+    grid = replace(truth.scan.grid, recon_matrix=(120, 144, 1), recon_fov_mm=(60.0, 90.0, 5.0))
+    images = reconstruct(replace(truth.scan, grid=grid), Settings(method="zero-filled"))
+    assert images.image.shape == (1, 144, 120)
+    # the structure at the centre stays at the centre
+    expected = reconstruct(truth.scan, Settings(method="zero-filled")).magnitude[0, 48, 40]
+    torch.testing.assert_close(images.magnitude[0, 72, 60], expected, rtol=0.05, atol=0)
+
+
+def test_stages_and_settings_are_reported(make_scan):
+    images = reconstruct(make_scan().scan, Settings(threads=1))
+    assert {"noise", "readout", "calibrate", "solve", "finish"} <= set(images.seconds)
+    assert images.settings["threads"] == 1
+    assert images.acceleration == 1.0
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
+def test_missing_gpu_is_a_settings_error(make_scan):
+    with pytest.raises(SettingsError, match="torch finds no CUDA GPU here"):
+        reconstruct(make_scan().scan, Settings(device="cuda"))
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_gpu_gives_the_image_of_the_cpu(make_scan, line_mask):
+    scan = make_scan(counts=line_mask(96, 3, 16)).scan
+    on_cpu, on_gpu = (reconstruct(scan, Settings(device=device)) for device in ("cpu", "cuda"))
+    torch.testing.assert_close(on_gpu.image, on_cpu.image, rtol=0, atol=0.02)
