@@ -1,0 +1,115 @@
+"""Images as ISMRMRD (MRD) HDF5: group `dataset`, `image_0` = magnitude, `image_1` = complex on request."""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import h5py
+import ismrmrd
+import numpy as np
+from ismrmrd.hdf5 import image_header_dtype
+from numpy.typing import NDArray
+
+from knerve.datasets.display_window import window_top
+from knerve.datasets.provenance import comments, plain_text, series_description
+from knerve.datasets.slice_planes import Plane, pixels, planes
+from knerve.recon.images import ImageSeries
+
+_COMPLEX = np.dtype([("real", "<f4"), ("imag", "<f4")])
+_MAGNITUDE_SERIES = 0
+_COMPLEX_SERIES = 1
+
+
+def write_mrd_images(images: ImageSeries, path: Path, *, complex_images: bool = False) -> None:
+    """Write `image_0` float32 (n, channel 1, z, y, x) in SNR units and, if asked for, `image_1` complex64.
+
+    The file is laid out in memory first: on a full disk HDF5 can fail late, while closing, in ways hard to undo.
+    """
+    with h5py.File(path.name, "w", driver="core", backing_store=False) as file:
+        group = file.create_group("dataset")
+        magnitude = images.magnitude.cpu().numpy()
+        _write_series(group, images, _MAGNITUDE_SERIES, magnitude)
+        if complex_images:
+            _write_series(group, images, _COMPLEX_SERIES, images.image.cpu().numpy())
+        file.flush()
+        content = file.id.get_file_image()
+    path.write_bytes(content)
+
+
+def image_attributes(images: ImageSeries, plane: Plane, top: float) -> str:
+    """The attributes of one image as `<ismrmrdMeta>` XML; `top` is the end of the grey window in SNR units."""
+    header, contrast = images.header, plane.frame.contrast
+    values: dict[str, list[str]] = {
+        "DataRole": ["Image"],
+        "SeriesDescription": [series_description(images, 64)],
+        "SeriesDescriptionAdditional": [f"knerve {images.method}"],
+        "ImageComments": [comments(images, geometry_known=plane.frame.geometry_known)],
+        "ImageProcessingHistory": ["knerve", images.method],
+        "ImageRowDir": _digits(plane.row_dir),
+        "ImageColumnDir": _digits(plane.column_dir),
+        "ImageSliceDir": _digits(plane.stack_dir),
+        "WindowCenter": [f"{top / 2:.6g}"],
+        "WindowWidth": [f"{top:.6g}"],
+        "Keep_image_geometry": ["1"],
+    }
+    if contrast < len(header.te_ms):
+        values["EchoTime"] = [repr(header.te_ms[contrast])]
+    if contrast < len(header.ti_ms):
+        values["InversionTime"] = [repr(header.ti_ms[contrast])]
+    return _meta_xml(values)
+
+
+def _write_series(group: h5py.Group, images: ImageSeries, series: int, data: NDArray[np.generic]) -> None:
+    n_images = images.n_slices
+    nz, ny, nx = data.shape[-3:] if images.is_3d else (1, *data.shape[-2:])
+    first_planes = [plane for plane in planes(images) if plane.partition == 0]
+    top = window_top(pixels(images))
+    attributes = [image_attributes(images, plane, top) for plane in first_planes]
+    headers = np.zeros(n_images, image_header_dtype)
+    for index, plane in enumerate(first_planes):
+        _fill_header(headers[index], images, plane, series, attributes[index])
+    headers["matrix_size"] = (nx, ny, nz)
+    stored = np.ascontiguousarray(data).reshape(n_images, 1, nz, ny, nx)
+    if series == _COMPLEX_SERIES:
+        stored = stored.view(_COMPLEX)
+
+    target = group.create_group(f"image_{series}")
+    target.create_dataset("header", data=headers, maxshape=(None,))
+    target.create_dataset("attributes", data=attributes, maxshape=(None,), dtype=h5py.string_dtype())
+    target.create_dataset("data", data=stored, maxshape=(None, *stored.shape[1:]), chunks=(1, 1, 1, ny, nx))
+
+
+def _fill_header(head: np.void, images: ImageSeries, plane: Plane, series: int, attributes: str) -> None:
+    frame = plane.frame
+    is_complex = series == _COMPLEX_SERIES
+    head["version"] = 1
+    head["data_type"] = ismrmrd.DATATYPE_CXFLOAT if is_complex else ismrmrd.DATATYPE_FLOAT
+    head["image_type"] = ismrmrd.IMTYPE_COMPLEX if is_complex else ismrmrd.IMTYPE_MAGNITUDE
+    head["field_of_view"] = images.grid.recon_fov_mm
+    head["channels"] = 1
+    head["position"] = frame.position_mm
+    head["read_dir"] = plane.row_dir
+    head["phase_dir"] = plane.column_dir
+    head["slice_dir"] = plane.stack_dir
+    head["patient_table_position"] = frame.table_position_mm
+    for counter in ("slice", "contrast", "phase", "repetition", "set", "acquisition_time_stamp"):
+        head[counter] = getattr(frame, counter)
+    head["image_index"] = plane.entry + 1
+    head["image_series_index"] = series
+    head["attribute_string_len"] = len(attributes.encode())
+
+
+def _digits(direction: NDArray[np.float64]) -> list[str]:
+    """Three components with many digits, as scanners expect them to be able to recompute the plane."""
+    return [f"{value:.18f}" for value in direction]
+
+
+def _meta_xml(values: dict[str, list[str]]) -> str:
+    root = ET.Element("ismrmrdMeta")
+    for name, items in values.items():
+        meta = ET.SubElement(root, "meta")
+        ET.SubElement(meta, "name").text = name
+        for item in items:
+            ET.SubElement(meta, "value").text = plain_text(item)
+    return '<?xml version="1.0"?>' + ET.tostring(root, encoding="unicode")
