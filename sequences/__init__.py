@@ -1,0 +1,1 @@
+"""How the scan is made: protocols, timing, sampling and echo physics."""

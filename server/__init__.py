@@ -1,0 +1,1 @@
+"""How a scanner talks to us: the MRD streaming server."""

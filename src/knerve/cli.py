@@ -1,0 +1,216 @@
+"""The command line: one verb a job; exit 0 done, 1 failed with a clear error, 2 wrong usage."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import replace
+from enum import StrEnum
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated, Any, Literal, cast
+
+import typer
+
+from knerve.recon.errors import SettingsError
+from knerve.recon.settings import Compression, Settings, SnrMap
+from knerve.terminal import Terminal, facts_table, terminal, to_json
+
+MethodOrAuto = Literal["auto", "zero-filled", "sense", "cs"]
+Device = Literal["auto", "cpu", "cuda"]
+AUTO_REASON = (
+    "auto chose cs: compressed sensing with weights calibrated on the noise, the best method of this version; "
+    "no trained network comes with it."
+)
+
+
+class Format(StrEnum):
+    """File formats of the images; typer takes an enumeration where an option may be repeated."""
+
+    MRD = "mrd"
+    DICOM = "dicom"
+    PNG = "png"
+    NIFTI = "nifti"
+
+
+app = typer.Typer(
+    name="knerve",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_show_locals=False,  # a traceback must not print a patient's name
+)
+
+RawFile = Annotated[Path, typer.Argument(metavar="RAW", help="ISMRMRD/MRD or fastMRI .h5, BART .cfl, Siemens .dat.")]
+Group = Annotated[str | None, typer.Option(help="HDF5 group to read where a file holds several.", metavar="NAME")]
+AsJson = Annotated[bool, typer.Option("--json", help="Answer with one JSON document on stdout.")]
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"knerve {version('knerve')}")
+        raise typer.Exit
+
+
+@app.callback()
+def front_door(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """From raw MRI k-space to images. Research use only, not a medical device."""
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder for everything the demo writes.")] = Path("knerve-demo"),
+    slices: Annotated[int, typer.Option(min=1, help="Slices to simulate.")] = 3,
+    seed: Annotated[int, typer.Option(help="Of the simulated noise.")] = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Simulate a scan, reconstruct it with every method, compare with the truth."""
+    with terminal(as_json) as talk:
+        from knerve.demo import run_demo  # here, so that --help does not wait for torch
+
+        run_demo(talk, out, n_slices=slices, seed=seed)
+
+
+@app.command()
+def recon(
+    raw: RawFile,
+    out: Annotated[Path, typer.Option(help="Folder for the images and the report.")],
+    method: Annotated[
+        MethodOrAuto, typer.Option(help="auto takes the best that suits the scan, and says which.")
+    ] = "auto",
+    device: Annotated[Device, typer.Option(help="Where the arithmetic runs.")] = "auto",
+    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; else the machine's default.")] = None,
+    coils: Annotated[int | None, typer.Option(min=1, help="Virtual coils to keep; else by signal energy.")] = None,
+    compression: Annotated[Compression, typer.Option(help="How coils are compressed.")] = Settings.compression,
+    map_sets: Annotated[int | None, typer.Option(min=1, max=2, help="Sets of coil maps; else the data decide.")] = None,
+    regularisation: Annotated[
+        float, typer.Option(min=0, help="Times the automatic weight of cs.")
+    ] = Settings.regularisation,
+    snr_map: Annotated[SnrMap, typer.Option(help="How noise amplification is mapped.")] = Settings.snr_map,
+    iterations: Annotated[int, typer.Option(min=1, help="At most, of sense and cs.")] = Settings.max_iterations,
+    seed: Annotated[int, typer.Option(help="Of everything random.")] = Settings.seed,
+    group: Group = None,
+    formats: Annotated[
+        list[Format] | None,
+        typer.Option(
+            "--format",
+            metavar="FORMAT",
+            help="mrd, dicom, png or nifti; repeat for several. Without it the first three.",
+        ),
+    ] = None,
+    complex_images: Annotated[bool, typer.Option("--complex", help="Write complex images to images.h5 too.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Reconstruct one raw file and write the images where --out says."""
+    try:
+        settings = Settings(
+            method="cs" if method == "auto" else method,
+            device=device,
+            threads=threads,
+            virtual_coils=coils,
+            compression=compression,
+            map_sets=cast("Literal[1, 2] | None", map_sets),  # typer has checked the range
+            regularisation=regularisation,
+            snr_map=snr_map,
+            max_iterations=iterations,
+            seed=seed,
+        )
+    except SettingsError as error:
+        raise typer.BadParameter(str(error)) from None
+    with terminal(as_json) as talk:
+        if method == "auto":
+            talk.step(AUTO_REASON)
+        _recon(
+            talk,
+            raw,
+            out,
+            settings,
+            group=group,
+            formats=frozenset(map(str, formats or ())),
+            complex_images=complex_images,
+        )
+
+
+@app.command()
+def info(raw: RawFile, group: Group = None, as_json: AsJson = False) -> None:
+    """Tell what is in a raw file: geometry, sampling, calibration, noise, problems."""
+    with terminal(as_json) as talk:
+        from knerve.datasets.description import describe
+        from knerve.datasets.reading import read_raw
+
+        description = describe(read_raw(raw, group=group)).as_dict()
+        talk.answer(description, facts_table(description))
+
+
+def main() -> None:
+    """Run the command line; under --json wrong usage is told as a document too."""
+    try:
+        app()
+    except SystemExit as stop:
+        usage = stop.__context__
+        if "--json" in sys.argv and isinstance(usage, typer.TyperException):
+            print(to_json({"error": {"kind": "Usage", "message": usage.format_message()}}))
+        raise
+
+
+def _recon(
+    talk: Terminal,
+    raw: Path,
+    out: Path,
+    settings: Settings,
+    *,
+    group: str | None,
+    formats: frozenset[str],
+    complex_images: bool,
+) -> None:
+    from knerve.datasets.reading import read_raw
+    from knerve.datasets.saving import DEFAULT_FORMATS, check_output, save_images
+    from knerve.recon.pipeline import reconstruct
+
+    formats = formats or DEFAULT_FORMATS
+    check_output(out, formats)  # now, not after minutes of work
+    talk.step(f"Reading {raw}")
+    started = time.perf_counter()
+    scan = read_raw(raw, group=group)
+    seconds = {"read": time.perf_counter() - started}
+    talk.notes(scan.notes)
+    with talk.slices(f"Reconstructing ({settings.method})") as on_slices_done:
+        images = reconstruct(scan, settings, on_slices_done)
+    talk.notes(images.notes)
+    images = replace(images, seconds=seconds | images.seconds)
+    talk.step(f"Writing {out}")
+    started = time.perf_counter()
+    save_images(images, out, formats=formats, complex_images=complex_images, source=raw.name)
+    report = json.loads((out / "report.json").read_text(encoding="utf-8"))
+    report["seconds"]["save"] = time.perf_counter() - started
+    talk.notes(tuple(report["notes"]))
+    talk.answer({"out": out} | report, facts_table(_summary(report, out)), report["research_use"])
+
+
+def _summary(report: Mapping[str, Any], out: Path) -> dict[str, str]:
+    """What was made where, in which quality, in which time: the last words of `knerve recon`."""
+    snr, noise, seconds = report["snr"], report["noise"], report["seconds"]
+    files = [name for name in report["files"] if "/" not in name]
+    folders = Counter(name.partition("/")[0] for name in report["files"] if "/" in name)
+    if snr["median_snr"] is None:
+        quality = (
+            f"signal {snr['median_signal']:.3g} times the noise of a fully sampled pixel (no SNR map was asked for)"
+        )
+    else:
+        quality = f"{snr['median_snr']:.3g} (median in the object), g-factor {snr['g_factor_median']:.3g}"
+    return {
+        "images": f"{report['scan']['n_images']} of {' x '.join(map(str, report['geometry']['matrix']))}",
+        "method": f"{report['method']}, acceleration {report['acceleration']:.3g}",
+        "noise": f"from {noise['source']}, largest correlation of two coils {noise['largest_correlation']:.2g}",
+        "SNR": quality,
+        "seconds": ", ".join(f"{stage.replace('_', ' ')} {value:.2f}" for stage, value in seconds.items()),
+        "seconds in all": f"{sum(seconds.values()):.1f}",
+        "written to": f"{out}/: " + ", ".join([*files, *(f"{folder}/ ({n} files)" for folder, n in folders.items())]),
+    }
