@@ -108,42 +108,34 @@ def sort_readouts(heads: Heads, header: MrdHeader) -> Roles:
             "the noise measurement of another scan?"
         )
     _require_known_encodings(heads, kept, header)
-    flagged = has_flag(heads, CALIBRATION)
-    space = heads["encoding_space_ref"]
-    candidates = kept & ~flagged if (kept & ~flagged).any() else kept
-    main = int(np.bincount(space[candidates]).argmax())
-    encoding = header.encodings[main]
-    apart = np.array([e.is_calibration for e in header.encodings])[np.where(kept, space, main)]
-    elsewhere = kept & (space != main)
-    calibration = elsewhere & (has_flag(heads, CALIBRATION, CALIBRATION_AND_IMAGING) | apart | encoding.is_calibration)
-    if encoding.is_calibration and (kept & ~flagged).any():
-        calibration |= kept & flagged
-    spaces = np.unique(space[calibration])
-    calibration_space = int(spaces[-1]) if len(spaces) else main
-    calibration &= space == calibration_space
+    main, other, calibration = _separate_calibration(heads, kept, header)
+    encoding, calibration_encoding = header.encodings[main], header.encodings[other]
+    elsewhere = kept & (heads["encoding_space_ref"] != main)
     ignored = elsewhere & ~calibration
     if ignored.any():
-        others = ", ".join(map(str, np.unique(space[ignored])))
+        others = ", ".join(map(str, np.unique(heads["encoding_space_ref"][ignored])))
         notes.append(
             f"{int(ignored.sum())} readouts of encoding space {others} are no part of these images and were left out."
         )
     imaging = kept & ~elsewhere & ~calibration
-    calibration_encoding = header.encodings[calibration_space]
     for used in (encoding, calibration_encoding):
         _require_cartesian(used)
     _require_plain_samples(heads, imaging | calibration | noise)
-    roles = (np.flatnonzero(chosen) for chosen in (imaging, calibration, noise))
-    return Roles(*roles, encoding, calibration_encoding, tuple(notes))
+    return Roles(
+        imaging=np.flatnonzero(imaging),
+        calibration=np.flatnonzero(calibration),
+        noise=np.flatnonzero(noise),
+        encoding=encoding,
+        calibration_encoding=calibration_encoding,
+        notes=tuple(notes),
+    )
 
 
 def make_frames(heads: Heads, encoding: Encoding) -> tuple[tuple[Frame, ...], tuple[str, ...]]:
     """One frame for each image, in the order of `find_frames`, with the geometry of its first readout, and notes."""
     found, first, _ = find_frames(heads)
     notes: list[str] = []
-    frames = tuple(
-        _frame(dict(zip(IMAGE_COUNTERS, map(int, counters), strict=True)), heads[i], notes)
-        for counters, i in zip(found, first, strict=True)
-    )
+    frames = tuple(_frame(heads[i], notes) for i in first)
     n_unknown = sum(not frame.geometry_known for frame in frames)
     if n_unknown:
         notes.append(
@@ -158,6 +150,28 @@ def make_frames(heads: Heads, encoding: Encoding) -> tuple[tuple[Frame, ...], tu
         if n < encoding.announced.get(name, 0):
             notes.append(f"The header announces {encoding.announced[name]} {name}(s), the data hold {n}.")
     return frames, tuple(dict.fromkeys(notes))
+
+
+def _separate_calibration(
+    heads: Heads, kept: NDArray[np.bool_], header: MrdHeader
+) -> tuple[int, int, NDArray[np.bool_]]:
+    """The encoding space of the images, that of separate calibration, and which of the `kept` readouts are such calibration.
+
+    Images are what most unflagged readouts encode. Another space is calibration where its readouts say so or its header does.
+    """
+    space = heads["encoding_space_ref"]
+    plain = kept & ~has_flag(heads, CALIBRATION)
+    main = int(np.bincount(space[plain if plain.any() else kept]).argmax())
+    is_main = space == main
+    spaces_apart = [
+        i for i, e in enumerate(header.encodings) if e.is_calibration or header.encodings[main].is_calibration
+    ]
+    calibration = ~is_main & (has_flag(heads, CALIBRATION, CALIBRATION_AND_IMAGING) | np.isin(space, spaces_apart))
+    if header.encodings[main].is_calibration and plain.any():
+        calibration |= has_flag(heads, CALIBRATION)
+    calibration &= kept
+    other = int(space[calibration].max()) if calibration.any() else main
+    return main, other, calibration & (space == other)
 
 
 def _require_known_encodings(heads: Heads, kept: NDArray[np.bool_], header: MrdHeader) -> None:
@@ -302,15 +316,19 @@ def _noise(
     return Noise(torch.from_numpy(np.concatenate(chosen, axis=1)), float(ratio / bandwidth)), notes
 
 
-def _frame(counters: dict[str, int], head: np.void, notes: list[str]) -> Frame:
-    position, table = _vector(head["position"]), _vector(head["patient_table_position"])
-    directions = _orthonormal(head["read_dir"], head["phase_dir"], head["slice_dir"], notes)
+def _frame(head: np.void, notes: list[str]) -> Frame:
+    """The frame that a readout with this head belongs to."""
     frame = Frame(
-        **counters,
-        position_mm=position,
-        table_position_mm=table,
+        slice=int(head["slice"]),
+        contrast=int(head["contrast"]),
+        phase=int(head["phase"]),
+        repetition=int(head["repetition"]),
+        set=int(head["set"]),
+        position_mm=_vector(head["position"]),
+        table_position_mm=_vector(head["patient_table_position"]),
         acquisition_time_stamp=int(head["acquisition_time_stamp"]),
     )
+    directions = _orthonormal(head["read_dir"], head["phase_dir"], head["slice_dir"], notes)
     if directions is None or not np.isfinite(head["position"]).all():
         return frame
     read_dir, phase_dir, slice_dir = directions

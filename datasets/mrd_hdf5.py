@@ -1,7 +1,7 @@
 """The HDF5 layer of MRD (ISMRMRD) raw files: a group with `xml` (the header) and `data` (the readouts).
 
 Members of the compound types are addressed by name: writers pack them differently, and what this reader does not need may be
-missing. Heads are read at once (some 340 bytes each), samples in blocks.
+missing. The file is gone through twice in blocks: once for all heads (some 340 bytes each), then for the samples.
 """
 
 from __future__ import annotations
@@ -94,15 +94,8 @@ class MrdGroup:
         Raises:
             RawDataError: the file is damaged.
         """
-        for first in range(0, len(self.heads), readouts_per_block):
-            end = min(first + readouts_per_block, len(self.heads))
-            try:
-                stored = self._data.fields("data")[first:end]
-            except (OSError, RuntimeError) as error:
-                raise RawDataError(
-                    f"Readouts {first} to {end - 1} cannot be read ({error}): the file is damaged or cut short. Copy it again."
-                ) from error
-            yield Block(first, end, self.heads, list(stored))
+        for first, records in _records(self._data, readouts_per_block):
+            yield Block(first, first + len(records), self.heads, list(records["data"]))
 
 
 @contextmanager
@@ -126,8 +119,10 @@ def open_group(path: Path, group: str | None = None) -> Iterator[MrdGroup]:
             f"{path} begins as an HDF5 file but cannot be opened ({error}): it is damaged or cut short. Copy it again."
         ) from error
     with file:
-        name, notes = _choose_group(file, group, path)
-        yield _read_group(file[name], name, notes)
+        with _damage_explained(path.name):
+            name, notes = _choose_group(file, group, path)
+            opened = _read_group(file[name], name, notes)
+        yield opened
 
 
 def _choose_group(file: h5py.File, asked: str | None, path: Path) -> tuple[str, tuple[str, ...]]:
@@ -182,12 +177,32 @@ def _read_group(group: h5py.Group, name: str, notes: tuple[str, ...]) -> MrdGrou
             f"Samples in '{name}/data' are stored as {stored or data.dtype['data']}; knerve reads variable-length lists of "
             "float32 (real and imaginary parts interleaved)."
         )
-    try:
+    with _damage_explained(f"'{name}/xml'"):
         header_xml = _first_text(group["xml"])
-        heads = _heads(data.fields("head")[:], name)
-    except (OSError, RuntimeError) as error:
-        raise RawDataError(f"Group '{name}' cannot be read ({error}): the file is damaged or cut short.") from error
+    heads = np.concatenate([_heads(records["head"], name) for _, records in _records(data, READOUTS_PER_BLOCK)])
     return MrdGroup(name, header_xml, heads, notes, data)
+
+
+def _records(data: h5py.Dataset, readouts_per_block: int) -> Iterator[tuple[int, NDArray[Any]]]:
+    """Whole readouts in blocks, each with the index of its first.
+
+    Whole, because h5py does not free variable-length members that were read but not asked for.
+    """
+    for first in range(0, len(data), readouts_per_block):
+        with _damage_explained(f"'{data.name}' from readout {first} on"):
+            records = data[first : first + readouts_per_block]
+        yield first, records
+
+
+@contextmanager
+def _damage_explained(what: str) -> Iterator[None]:
+    """Turn what h5py raises over a damaged file into words for the user."""
+    try:
+        yield
+    except (OSError, RuntimeError, ValueError, KeyError) as error:
+        raise RawDataError(
+            f"{what} cannot be read ({error}): the file is damaged or cut short. Copy it again."
+        ) from error
 
 
 def _first_text(xml: h5py.Dataset) -> str | bytes:

@@ -141,14 +141,13 @@ def scan_header(root: _Node, encoding: Encoding) -> ScanHeader:
 
 def _as_text(xml: str | bytes, notes: list[str]) -> str:
     if isinstance(xml, str):
-        text = xml
-    else:
-        try:
-            text = xml.decode("utf-8-sig")
-        except UnicodeDecodeError:
-            notes.append("The header is not UTF-8 text; it was read as Latin-1.")
-            text = xml.decode("latin-1")
-    return text.split("\0", 1)[0].strip()
+        return xml.split("\0", 1)[0].strip()
+    xml = xml.split(b"\0", 1)[0]
+    try:
+        return xml.decode("utf-8-sig").strip()
+    except UnicodeDecodeError:
+        notes.append("The header is not UTF-8 text; it was read as Latin-1.")
+        return xml.decode("latin-1").strip()
 
 
 def _parse(text: str) -> Element:

@@ -21,6 +21,7 @@ from knerve.recon.errors import OutputError
 
 READOUTS_PER_CHUNK = 64  # a head is 400 bytes: fewer per chunk only cost index pages
 MAX_CHANNELS_IN_MASK = 64
+GROWTH_BYTES = 1 << 26  # of the file while it is built in memory
 
 
 @dataclass(frozen=True)
@@ -85,26 +86,31 @@ def write_mrd(
     Raises:
         OutputError: the file cannot be written.
     """
+    content = _file_content(header_xml, blocks, group, arrays or {})
     aside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        with h5py.File(aside, "w") as file:
-            file.create_dataset(f"{group}/xml", data=np.array([header_xml], dtype=object), dtype=h5py.string_dtype())
-            file.create_dataset(
-                f"{group}/data",
-                data=_records(blocks),
-                maxshape=(None,),
-                chunks=(READOUTS_PER_CHUNK,),
-            )
-            for name, values in (arrays or {}).items():
-                file.create_dataset(name, data=values)
+        aside.write_bytes(content)
         aside.replace(path)
     except OSError as error:
         raise OutputError(
             f"{path} could not be written ({error}). Check that the folder exists, is writable and has room for "
-            f"{_megabytes(blocks):.0f} MB."
+            f"{len(content) / 1e6:.0f} MB."
         ) from error
     finally:
         aside.unlink(missing_ok=True)
+
+
+def _file_content(
+    header_xml: str, blocks: Sequence[Readouts], group: str, arrays: Mapping[str, NDArray[Any]]
+) -> memoryview:
+    """The whole HDF5 file, built in memory: writing variable-length data to a full disk crashes HDF5 2.0 itself."""
+    with h5py.File("in memory", "w", driver="core", backing_store=False, block_size=GROWTH_BYTES) as file:
+        file.create_dataset(f"{group}/xml", data=np.array([header_xml], dtype=object), dtype=h5py.string_dtype())
+        file.create_dataset(f"{group}/data", data=_records(blocks), maxshape=(None,), chunks=(READOUTS_PER_CHUNK,))
+        for name, values in arrays.items():
+            file.create_dataset(name, data=values)
+        file.flush()
+        return memoryview(file.id.get_file_image())
 
 
 def _records(blocks: Iterable[Readouts]) -> NDArray[Any]:
@@ -120,7 +126,3 @@ def _records(blocks: Iterable[Readouts]) -> NDArray[Any]:
             records[row] = (head, no_trajectory, values)
             row += 1
     return records
-
-
-def _megabytes(blocks: Sequence[Readouts]) -> float:
-    return sum(block.samples.nbytes for block in blocks) / 1e6

@@ -177,12 +177,13 @@ def _coverage(shape: Ellipse, x_mm: Tensor, y_mm: Tensor) -> tuple[tuple[slice, 
     reach_x = math.hypot(shape.a * cosine, shape.b * sine) + 2 * pixel_x
     reach_y = math.hypot(shape.a * sine, shape.b * cosine) + 2 * pixel_y
     columns, rows = _within(x_mm, shape.x, reach_x), _within(y_mm, shape.y, reach_y)
-    x, y = x_mm[columns][None, :] - shape.x, y_mm[rows][:, None] - shape.y
+    x = (x_mm[columns] - shape.x).to(torch.float32)[None, :]
+    y = (y_mm[rows] - shape.y).to(torch.float32)[:, None]
     u, v = (x * cosine + y * sine) / shape.a**2, (y * cosine - x * sine) / shape.b**2
     outside = (u * shape.a).square() + (v * shape.b).square() - 1
     slope_x, slope_y = 2 * (u * cosine - v * sine) * pixel_x, 2 * (u * sine + v * cosine) * pixel_y
     distance = outside / torch.hypot(slope_x, slope_y).clamp(min=1e-9)
-    return (rows, columns), (0.5 - distance).clamp(0, 1).to(torch.float32)
+    return (rows, columns), (0.5 - distance).clamp(0, 1)
 
 
 def _within(axis_mm: Tensor, centre: float, reach: float) -> slice:

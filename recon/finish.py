@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from knerve.recon.partial_fourier import homodyne
+from knerve.recon.partial_fourier import homodyne, partial_fourier_fraction
 from knerve.recon.readout import n_columns
 from knerve.recon.resampling import resample, resample_linear
 from knerve.recon.scan import RawScan
@@ -34,7 +34,9 @@ def finish(image: Tensor, noise_map: Tensor | None, strength: Tensor, scan: RawS
     image = _combine_sets(image)
     n_kx = scan.grid.encoded_matrix[0]
     first, last = scan.sampled_kx
-    if min(n_kx // 2 - first, last - n_kx // 2) < 0.9 * max(n_kx // 2 - first, last - n_kx // 2):
+    acquired = torch.zeros(n_kx, dtype=torch.bool)
+    acquired[first:last] = True
+    if partial_fourier_fraction(acquired) < 1:
         image = homodyne(image, first, last, n_kx, dim=1)
     columns_fov = scan.grid.encoded_fov_mm[0] * n_columns(scan) / n_kx
     axes = [(1, columns_fov, 0), (image.ndim - 1, scan.grid.encoded_fov_mm[1], 1)]

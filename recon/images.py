@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import torch
 from torch import Tensor
 
 from knerve.recon.scan import Frame, Grid, ScanHeader
@@ -64,10 +65,10 @@ class ImageSeries:
 
     @property
     def snr(self) -> Tensor | None:
-        """Local signal-to-noise ratio, magnitude over noise level, 0 where neither is; None without a noise level."""
+        """Local signal-to-noise ratio, magnitude over noise level; 0 where the coils see nothing. None without a noise level."""
         if self.noise_level is None:
             return None
-        return self.magnitude / self.noise_level.clamp(min=1e-3)
+        return torch.where(self.noise_level > 0.05, self.magnitude / self.noise_level.clamp(min=0.05), 0.0)
 
     @property
     def n_slices(self) -> int:

@@ -20,6 +20,8 @@ from knerve.recon.scan import RawScan
 EDGE_FRACTION = 0.05  # of the readout at each end counts as edge
 OUTER_LINES = 0.25  # of the sampled lines, those farthest from the centre
 MIN_SAMPLES_PER_COIL = 8  # fewer independent samples than this many per channel make no covariance
+DEAD_CHANNEL = 1e-6  # of the noisiest channel's noise: no receiver is that quiet
+ASSUMED_NOISE = 1e-4  # of the largest sample, where the data have none
 SHRINKAGE_SAMPLES_PER_COIL = 20  # with fewer than this, correlations are pulled towards zero in proportion
 
 
@@ -34,13 +36,14 @@ class Whitening:
 def estimate_whitening(scan: RawScan) -> tuple[Whitening, tuple[str, ...]]:
     """Find the whitening matrix of a scan, from noise readouts or else from the edge of k-space, and say which.
 
-    The edge still holds a little signal; a robust (median) scale keeps it from inflating the noise.
+    The edge still holds a little signal; a robust (median) scale keeps it from inflating the noise. Channels without any noise
+    are dead and left out; where no channel has noise (simulated data) a little white noise is assumed.
 
     Returns:
         The whitening and the notes for the user.
 
     Raises:
-        RawDataError: a channel is silent in the noise data, so nothing can be whitened.
+        RawDataError: k-space is zero everywhere.
     """
     notes: tuple[str, ...] = ()
     if scan.noise is not None and scan.noise.samples.shape[1] >= MIN_SAMPLES_PER_COIL * scan.n_coils:
@@ -52,14 +55,17 @@ def estimate_whitening(scan: RawScan) -> tuple[Whitening, tuple[str, ...]]:
         reason = "no noise readouts" if scan.noise is None else "too few noise samples"
         notes = (f"{reason}: noise was estimated from {samples.shape[1]} samples at the edge of k-space.",)
     deviation = covariance.diagonal().real.clamp(min=0).sqrt()
-    if not bool((deviation > 0).all()):
-        silent = [i for i, value in enumerate(deviation.tolist()) if value == 0]
-        raise RawDataError(
-            f"Channel(s) {silent} hold no noise at all ({source}): a real receiver always does. "
-            "Remove the dead channels from the raw file, or check that it was not zero-filled."
-        )
-    matrix = torch.linalg.inv(torch.linalg.cholesky(covariance))
-    correlation = covariance.abs() / torch.outer(deviation, deviation)
+    alive = deviation > DEAD_CHANNEL * deviation.max()
+    if not bool(alive.any()):
+        deviation, source = _assumed_deviation(scan), "assumed white"
+        covariance, alive = torch.diag(deviation.square()).to(torch.complex128), torch.ones_like(alive)
+        notes = (f"there is no noise in the data: white noise of {ASSUMED_NOISE:g} of the largest sample was assumed.",)
+    elif not bool(alive.all()):
+        dead = torch.nonzero(~alive)[:, 0].tolist()
+        notes += (f"channel(s) {dead} hold no noise at all ({source}): taken as dead and left out.",)
+    matrix = torch.zeros(int(alive.sum()), scan.n_coils, dtype=torch.complex64)
+    matrix[:, alive] = torch.linalg.inv(torch.linalg.cholesky(covariance[alive][:, alive])).to(torch.complex64)
+    correlation = covariance.abs() / torch.outer(deviation, deviation).clamp(min=1e-300)
     off_diagonal = correlation - torch.diag(correlation.diagonal())
     report = NoiseReport(
         source=source,
@@ -67,7 +73,7 @@ def estimate_whitening(scan: RawScan) -> tuple[Whitening, tuple[str, ...]]:
         standard_deviation=tuple(deviation.tolist()),
         largest_correlation=float(off_diagonal.max()),
     )
-    return Whitening(matrix.to(torch.complex64), report), notes
+    return Whitening(matrix, report), notes
 
 
 def prewhiten(scan: RawScan, whitening: Whitening) -> RawScan:
@@ -102,6 +108,8 @@ def _robust_covariance(samples: Tensor) -> Tensor:
 
     |n|² of complex noise is exponentially distributed: its mean is its median over ln 2.
     """
+    if samples.shape[1] == 0:
+        return torch.zeros(samples.shape[0], samples.shape[0], dtype=torch.complex128)
     scale = (samples.abs().square().median(dim=1).values / torch.log(torch.tensor(2.0))).sqrt()
     if not bool((scale > 0).all()):
         return torch.diag(scale.square()).to(torch.complex128)
@@ -112,6 +120,16 @@ def _robust_covariance(samples: Tensor) -> Tensor:
     deviation = correlation.diagonal().real.sqrt()
     correlation = correlation / torch.outer(deviation, deviation)
     return correlation * torch.outer(scale, scale)
+
+
+def _assumed_deviation(scan: RawScan) -> Tensor:
+    """The same small standard deviation for every channel, (coil,)."""
+    largest = float(scan.kspace.abs().max())
+    if largest == 0:
+        raise RawDataError(
+            "k-space is zero everywhere: there is nothing to reconstruct; check how the raw file was written."
+        )
+    return torch.full((scan.n_coils,), ASSUMED_NOISE * largest, dtype=torch.float64)
 
 
 def _edge_samples(scan: RawScan) -> Tensor:

@@ -5,7 +5,8 @@
 
 The analytic map is that of the linear SENSE problem, also where compressed sensing made the image: the noise that had to be
 dealt with, not what its thresholds left. Replicas measure the method itself. In units of a fully sampled pixel's noise; divided
-by √R the analytic map is the g-factor (Pruessmann et al. 1999, doi:10.1002/(SICI)1522-2594(199911)42:5<952::AID-MRM16>3.0.CO;2-S).
+by √R the analytic map is the g-factor (Pruessmann et al. 1999,
+doi:10.1002/(SICI)1522-2594(199911)42:5<952::AID-MRM16>3.0.CO;2-S).
 
 Replicas: Robson et al. 2008, doi:10.1002/mrm.21728.
 """

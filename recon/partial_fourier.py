@@ -34,7 +34,8 @@ def partial_fourier_fraction(sampled: Tensor) -> float:
     centre = sampled.shape[0] // 2
     below, above = centre - int(places[0]), int(places[-1]) - centre + 1
     longer, shorter = max(below, above), min(below, above)
-    return 1.0 if shorter >= FULL_SYMMETRY * longer else (longer + max(shorter, 0)) / (2 * longer)
+    symmetric = shorter >= FULL_SYMMETRY * longer or longer - shorter <= 1  # an odd matrix has one more line above
+    return 1.0 if symmetric else (longer + max(shorter, 0)) / (2 * longer)
 
 
 def is_partial(scan: HybridScan) -> bool:

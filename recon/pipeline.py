@@ -28,7 +28,7 @@ from knerve.recon.scan import RawScan
 from knerve.recon.settings import Settings
 from knerve.recon.stages import Stopwatch
 
-BATCH_BYTES = 256 << 20  # of k-space reconstructed at once, unless the settings say otherwise
+BATCH_BYTES = {"cpu": 64 << 20, "cuda": 2 << 30}  # of k-space reconstructed at once
 
 
 def reconstruct(
@@ -123,7 +123,7 @@ def slices_per_batch(scan: RawScan, settings: Settings, device: torch.device) ->
     if settings.slices_per_batch is not None:
         return settings.slices_per_batch
     slice_bytes = max(1, scan.kspace[0].numel() * 8)
-    return max(1, min(BATCH_BYTES, free_memory_bytes(device) // 8) // slice_bytes)
+    return max(1, min(BATCH_BYTES[device.type], free_memory_bytes(device) // 8) // slice_bytes)
 
 
 def _calibration(scan: RawScan, settings: Settings) -> CalibrationLines | None:

@@ -16,7 +16,7 @@ from knerve.recon.encoding import CartesianEncoding
 
 NOISE_SHARE = 1.75  # a: of the noise standard deviation
 SNR_POWER = 0.35  # p
-SIGNAL_SHARE = 0.0016  # b: of the typical signal
+SIGNAL_SHARE = 0.0008  # b: of the typical signal
 TV_TO_WAVELET = 0.7  # a gradient needs a smaller threshold than a wavelet coefficient
 
 

@@ -22,7 +22,7 @@ SETUPTOOLS = PYPROJECT["tool"]["setuptools"]
 PACKAGE_DIR: dict[str, str] = SETUPTOOLS["package-dir"]
 ROOMS = {folder for package, folder in PACKAGE_DIR.items() if package != "knerve"}
 NOT_SOURCE = (".*", "demo", "build", "dist", "*.egg-info", "__pycache__")
-EXTRAS_FOR_USERS = ("twix", "nifti")
+EXTRAS_FOR_USERS = EXTRAS.keys() - {"test"}
 IMPORT_NAMES = {"pillow": "PIL"}  # of distributions, where it is not their own name
 
 pytestmark = pytest.mark.xdist_group("packaging")  # one worker, so that the wheel is built once

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from knerve.gpu.fourier import to_kspace
 from knerve.recon.errors import RawDataError
 from knerve.recon.noise import estimate_whitening, mix_coils, prewhiten
 from knerve.recon.scan import Noise
@@ -68,8 +69,28 @@ def test_whitening_keeps_shapes_and_leaves_unsampled_lines_empty(correlated):
     assert not bool(whitened.kspace[:, :, ::2].abs().any())
 
 
-def test_silent_channel_is_named(correlated):
+def test_dead_channel_is_left_out_and_named(correlated):
     samples = correlated.noise.samples.clone()
     samples[2] = 0
-    with pytest.raises(RawDataError, match=r"Channel\(s\) \[2\] hold no noise at all \(noise readouts\)"):
-        estimate_whitening(replace(correlated, noise=Noise(samples)))
+    scan = replace(correlated, noise=Noise(samples))
+    whitening, notes = estimate_whitening(scan)
+    assert "channel(s) [2] hold no noise at all (noise readouts): taken as dead and left out." in notes
+    assert whitening.matrix.shape == (3, 4)
+    whitened = whitening.matrix @ samples
+    torch.testing.assert_close(_covariance(whitened), torch.eye(3, dtype=torch.complex64), atol=1e-4, rtol=0)
+    assert prewhiten(scan, whitening).kspace.shape[1] == 3
+
+
+def test_noise_free_data_get_an_assumption_that_is_told(make_scan):
+    truth = make_scan()
+    clean = replace(truth.scan, kspace=to_kspace(truth.maps * truth.image[:, None], (-2, -1)), noise=None)
+    clean = replace(clean, kspace=clean.kspace * (torch.arange(80) > 8) * (torch.arange(80) < 72))
+    whitening, notes = estimate_whitening(clean)
+    assert whitening.report.source == "assumed white"
+    assert "white noise of 0.0001 of the largest sample was assumed" in notes[0]
+
+
+def test_empty_kspace_is_refused(make_scan):
+    scan = make_scan(noise_readouts=False).scan
+    with pytest.raises(RawDataError, match="k-space is zero everywhere"):
+        estimate_whitening(replace(scan, kspace=torch.zeros_like(scan.kspace)))

@@ -18,6 +18,11 @@ def test_fraction_of_the_symmetric_extent(lines, fraction):
     assert partial_fourier_fraction(sampled) == pytest.approx(fraction)
 
 
+@pytest.mark.parametrize("n", [1, 2, 3, 8, 9])
+def test_full_matrices_of_any_size_are_symmetric(n):
+    assert partial_fourier_fraction(torch.ones(n, dtype=torch.bool)) == 1.0
+
+
 @pytest.mark.parametrize("method", ["sense", "cs"])
 def test_phase_constraint_beats_zero_filling(method, make_scan, relative_error):
     counts = torch.ones(96)

@@ -129,6 +129,25 @@ def test_recon_grid_is_honoured(make_scan):
     torch.testing.assert_close(images.magnitude[0, 72, 60], expected, rtol=0.05, atol=0)
 
 
+def test_asymmetric_echo_is_completed(make_scan, relative_error):
+    truth = make_scan(n_x=96, snr=60)
+    kspace = truth.scan.kspace.clone()
+    kspace[..., :26] = 0
+    partial = replace(truth.scan, kspace=kspace, sampled_kx=(26, 96))
+    settings = Settings(method="sense", snr_map="none")
+    completed = relative_error(reconstruct(partial, settings).image, truth.image)
+    zero_filled = relative_error(reconstruct(replace(partial, sampled_kx=(0, 96)), settings).image, truth.image)
+    assert completed < 0.8 * zero_filled
+
+
+def test_snr_is_zero_where_the_coils_see_nothing(make_scan):
+    truth = make_scan(radius=0.4)
+    images = reconstruct(truth.scan, Settings(method="sense"))
+    assert images.snr is not None
+    assert float(images.snr[0, :4].max()) == 0
+    assert float(images.snr[0, 48, 40]) > 20
+
+
 def test_stages_and_settings_are_reported(make_scan):
     images = reconstruct(make_scan().scan, Settings(threads=1))
     assert {"noise", "readout", "calibrate", "solve", "finish"} <= set(images.seconds)
