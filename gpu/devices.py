@@ -26,11 +26,17 @@ def choose_device(name: str) -> torch.device:
     return torch.device("cuda")
 
 
+ASSUMED_FREE_BYTES = 2 << 30  # where the operating system does not say
+
+
 def free_memory_bytes(device: torch.device) -> int:
     """Memory that can be taken now on this device, in bytes."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
-    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    try:
+        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):  # not Linux
+        return ASSUMED_FREE_BYTES
 
 
 @contextmanager

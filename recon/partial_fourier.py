@@ -19,6 +19,7 @@ from knerve.recon.encoding import CartesianEncoding
 from knerve.recon.hybrid import HybridScan
 
 FULL_SYMMETRY = 0.85  # shorter side over longer side of the acquired lines; above, k-space counts as symmetric
+MIN_PHASE_LINES = 8  # a narrower centre knows no more than the mean phase
 IMAGINARY_PENALTY = 1.0  # as strong as one fully sampled line
 
 
@@ -43,6 +44,12 @@ def is_partial(scan: HybridScan) -> bool:
     mask = scan.mask.any(0)
     profiles = [mask] if mask.ndim == 1 else [mask.any(1), mask.any(0)]
     return any(partial_fourier_fraction(profile) < 1 for profile in profiles)
+
+
+def has_phase_lines(scan: HybridScan) -> bool:
+    """Whether the centre is sampled fully enough to show a smooth phase."""
+    lines = scan.counts.shape[1:]
+    return all(s.stop - s.start >= min(MIN_PHASE_LINES, n) for s, n in zip(central_box(scan.mask), lines, strict=True))
 
 
 def phase_constrained(encoding: CartesianEncoding, scan: HybridScan) -> tuple[CartesianEncoding, Tensor]:

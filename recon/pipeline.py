@@ -22,7 +22,7 @@ from knerve.recon.images import ImageSeries
 from knerve.recon.methods import METHODS, root_sum_of_squares, wiener_weight
 from knerve.recon.noise import Whitening, estimate_whitening, mix_coils, prewhiten
 from knerve.recon.noise_map import analytic_noise_map, replica_noise_map, zero_filled_noise_map
-from knerve.recon.partial_fourier import is_partial, phase_constrained
+from knerve.recon.partial_fourier import has_phase_lines, is_partial, phase_constrained
 from knerve.recon.readout import to_hybrid_space
 from knerve.recon.scan import RawScan
 from knerve.recon.settings import Settings
@@ -57,9 +57,10 @@ def reconstruct(
             whitening, notes = estimate_whitening(scan)
         calibration = _calibration(scan, settings)
         notes += calibration.notes if calibration is not None else (NO_CALIBRATION,)
+        acquired = crop_to_acquired(scan)
         images, noise_maps = [], []
         done = 0
-        for batch in scan.batches(slices_per_batch(scan, settings, device)):
+        for batch in acquired.batches(slices_per_batch(scan, settings, device)):
             block = None if calibration is None else calibration.kspace[done : done + batch.n_slices].to(device)
             image, noise_map, more = reconstruct_slices(batch.to(device), block, whitening, settings, watch)
             images.append(image.cpu())
@@ -88,7 +89,7 @@ def reconstruct_slices(
 ) -> tuple[Tensor, Tensor | None, tuple[str, ...]]:
     """Images (slice, [z,] y, x), noise map and notes of one batch of slices; without calibration, root sum of squares."""
     with watch.stage("whiten"):
-        scan = prewhiten(crop_to_acquired(scan), whitening)
+        scan = prewhiten(scan, whitening)
     with watch.stage("readout"):
         block = None if calibration is None else mix_coils(whitening.matrix, calibration)
         hybrid = to_hybrid_space(scan, block)
@@ -102,10 +103,9 @@ def reconstruct_slices(
     with watch.stage("solve"):
         encoding, phase = CartesianEncoding(sensitivities.maps, hybrid.counts), None
         if settings.phase_constraint and settings.method != "zero-filled" and is_partial(hybrid):
-            encoding, phase = phase_constrained(encoding, hybrid)
-            notes += (
-                "partial Fourier: the image phase was taken from the centre of k-space and assumed to be smooth.",
-            )
+            if has_phase_lines(hybrid):
+                encoding, phase = phase_constrained(encoding, hybrid)
+            notes += (PARTIAL_FOURIER if phase is not None else PARTIAL_FOURIER_WITHOUT_PHASE,)
         right_side = encoding.adjoint_of_data(hybrid)
         image = METHODS[settings.method](encoding, right_side, settings)
     with watch.stage("noise map"):
@@ -115,6 +115,10 @@ def reconstruct_slices(
         return *finish(image, noise_map, sensitivities.strength, scan), notes + more
 
 
+PARTIAL_FOURIER = "partial Fourier: the image phase was taken from the centre of k-space and assumed to be smooth."
+PARTIAL_FOURIER_WITHOUT_PHASE = (
+    "partial Fourier: too few central lines show the image phase; the missing side was not constrained."
+)
 NO_CALIBRATION = "no calibration lines: coils were combined by root sum of squares, and there is no noise map."
 
 

@@ -1,11 +1,14 @@
 """Partial Fourier is recognised, and the phase constraint fills what zeros cannot."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from knerve.gpu.fourier import to_image, to_kspace
 from knerve.recon.partial_fourier import homodyne, partial_fourier_fraction
 from knerve.recon.pipeline import reconstruct
+from knerve.recon.scan import Calibration
 from knerve.recon.settings import Settings
 
 
@@ -35,6 +38,17 @@ def test_phase_constraint_beats_zero_filling(method, make_scan, relative_error):
         errors[constrained] = relative_error(images.image[0], truth.image[0])
     assert errors[True] < 0.8 * errors[False]
     assert "partial Fourier" in " ".join(reconstruct(truth.scan, Settings(method=method, snr_map="none")).notes)
+
+
+def test_without_central_lines_nothing_is_constrained(make_scan, line_mask):
+    """Separate calibration, every second line, one side missing: there is no centre that shows the phase."""
+    counts = line_mask(96, 2, 0).clone()
+    counts[:30] = False
+    truth = make_scan(counts=counts, snr=60)
+    full = make_scan(snr=60).scan
+    separate = Calibration(full.kspace[:, :, 32:64], full.counts[:, 32:64], (0,), (80.0, 96.0, 5.0))
+    images = reconstruct(replace(truth.scan, calibration=separate), Settings(snr_map="none"))
+    assert "too few central lines show the image phase" in " ".join(images.notes)
 
 
 @pytest.mark.parametrize(("first", "last"), [(20, 64), (0, 44)])
