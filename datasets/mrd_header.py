@@ -8,7 +8,6 @@ Headers come from strangers, so DTDs and entities are refused.
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from xml.etree.ElementTree import Element, ParseError
@@ -16,6 +15,7 @@ from xml.etree.ElementTree import Element, ParseError
 from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 
+from knerve.datasets.xml_node import XmlNode
 from knerve.recon.errors import RawDataError
 from knerve.recon.scan import Grid, ScanHeader, Vector
 
@@ -76,7 +76,7 @@ def parse_header(xml: str | bytes) -> MrdHeader:
         RawDataError: not XML, a DTD or entity inside, or no encoding with matrix sizes and fields of view.
     """
     notes: list[str] = []
-    root = _Node(_parse(_as_text(xml, notes)), notes)
+    root = XmlNode(_parse(_as_text(xml, notes)), notes)
     encodings = tuple(_encoding(node, index) for index, node in enumerate(root.children("encoding")))
     if not encodings:
         raise RawDataError(
@@ -90,7 +90,7 @@ def parse_header(xml: str | bytes) -> MrdHeader:
     return MrdHeader(encodings, scan_header(root, encodings[0]), bandwidth, tuple(dict.fromkeys(notes)))
 
 
-def scan_header(root: _Node, encoding: Encoding) -> ScanHeader:
+def scan_header(root: XmlNode, encoding: Encoding) -> ScanHeader:
     """Patient, study and sequence of a parsed header, as images carry them onwards."""
     subject, study = root.child("subjectInformation"), root.child("studyInformation")
     measurement, system = root.child("measurementInformation"), root.child("acquisitionSystemInformation")
@@ -167,7 +167,7 @@ def _parse(text: str) -> Element:
     return root
 
 
-def _encoding(node: _Node, index: int) -> Encoding:
+def _encoding(node: XmlNode, index: int) -> Encoding:
     encoded = node.child("encodedSpace")
     if not encoded:
         raise RawDataError(
@@ -203,7 +203,7 @@ def _encoding(node: _Node, index: int) -> Encoding:
     )
 
 
-def _space(node: _Node, where: str) -> tuple[tuple[int, int, int], Vector]:
+def _space(node: XmlNode, where: str) -> tuple[tuple[int, int, int], Vector]:
     """Matrix and field of view (mm) of `encodedSpace` or `reconSpace`; only z may be missing."""
     matrix_node, fov_node = node.child("matrixSize"), node.child("fieldOfView_mm")
     matrix = [matrix_node.integer(axis) for axis in "xyz"]
@@ -229,7 +229,7 @@ def _space(node: _Node, where: str) -> tuple[tuple[int, int, int], Vector]:
     return (sizes[0], sizes[1], sizes[2]), (lengths[0], lengths[1], lengths[2])
 
 
-def _centre(node: _Node, index: int, step: str, size: int) -> int:
+def _centre(node: XmlNode, index: int, step: str, size: int) -> int:
     """The value of this phase-encode counter that lies at the centre of k-space."""
     centre = node.child("encodingLimits").child(step).integer("center")
     if centre is None and size > 1:
@@ -239,87 +239,10 @@ def _centre(node: _Node, index: int, step: str, size: int) -> int:
     return size // 2 if centre is None else centre
 
 
-def _announced(limits: _Node) -> dict[str, int]:
+def _announced(limits: XmlNode) -> dict[str, int]:
     announced = {}
     for name in IMAGE_COUNTERS:
         first, last = limits.child(name).integer("minimum"), limits.child(name).integer("maximum")
         if last is not None:
             announced[name] = last - (first or 0) + 1
     return announced
-
-
-class _Node:
-    """One XML element, or the absence of one: every question has an answer, and unreadable values leave a note."""
-
-    def __init__(self, element: Element | None, notes: list[str]) -> None:
-        self.element = element
-        self.notes = notes
-
-    def __bool__(self) -> bool:
-        return self.element is not None
-
-    def note(self, text: str) -> None:
-        self.notes.append(text)
-
-    def children(self, name: str) -> list[_Node]:
-        found = [] if self.element is None else [e for e in self.element if _local_name(e) == name]
-        return [_Node(element, self.notes) for element in found]
-
-    def child(self, name: str) -> _Node:
-        return next(iter(self.children(name)), _Node(None, self.notes))
-
-    def texts(self, name: str) -> list[str]:
-        nodes = [node.element for node in self.children(name)]
-        return [(element.text or "").strip() for element in nodes if element is not None]
-
-    def text(self, name: str) -> str:
-        return next(iter(self.texts(name)), "")
-
-    def numbers(self, name: str) -> tuple[float, ...]:
-        values = []
-        for text in filter(None, self.texts(name)):
-            try:
-                value = float(text)
-            except ValueError:
-                value = math.nan
-            if math.isfinite(value):
-                values.append(value)
-            else:
-                self.note(f"Header: {name} is {text[:40]!r}, not a number; it was ignored.")
-        return tuple(values)
-
-    def number(self, name: str) -> float | None:
-        return next(iter(self.numbers(name)), None)
-
-    def integer(self, name: str) -> int | None:
-        value = self.number(name)
-        if value is None or value.is_integer():
-            return None if value is None else int(value)
-        self.note(f"Header: {name} is {value:g}, not a whole number; it was ignored.")
-        return None
-
-    def choice(self, name: str, allowed: tuple[str, ...]) -> str:
-        text = self.text(name)
-        for value in allowed:
-            if value.lower() == text.lower():
-                return value
-        if text:
-            self.note(f"Header: {name} is {text[:40]!r}, none of {', '.join(allowed)}; it was ignored.")
-        return ""
-
-    def date(self, name: str) -> str:
-        return self._match(name, r"(\d{4})-?(\d{2})-?(\d{2})", "-", "a date like 2026-11-21")
-
-    def time(self, name: str) -> str:
-        return self._match(name, r"(\d{2}):?(\d{2}):?(\d{2})", ":", "a time like 14:05:59")
-
-    def _match(self, name: str, pattern: str, separator: str, expected: str) -> str:
-        text = self.text(name)
-        match = re.match(pattern, text)
-        if text and not match:
-            self.note(f"Header: {name} is {text[:40]!r}, not {expected}; it was ignored.")
-        return separator.join(match.groups()) if match else ""
-
-
-def _local_name(element: Element) -> str:
-    return str(element.tag).rpartition("}")[2]

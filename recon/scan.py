@@ -82,8 +82,8 @@ class Calibration:
 class ScanHeader:
     """What images carry onwards: patient, study and sequence as plain text and numbers, empty where unknown.
 
-    Times in ms, angles in degrees, one entry per contrast; dates `YYYY-MM-DD`, times `HH:MM:SS`. `measurement_uids` keeps the
-    identifiers an image must share with the scanner's own study.
+    Times in ms, angles in degrees, one entry per contrast; dates `YYYY-MM-DD`, times `HH:MM:SS`.
+    Images must share the study and frame-of-reference identifiers with the scanner's own.
     """
 
     patient_name: str = ""
