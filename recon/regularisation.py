@@ -1,10 +1,11 @@
 """How strongly to regularise: decided in noise units, from the sampling and the signal, so that nobody has to tune it.
 
-    λ = max( a · f · √n · SNR^-p,  b · signal )         f sampled fraction of the lines, n averages per line
+    λ = max( a · f · √n · SNR^-p,  b · max(1, 1/4f)^q · signal )     f sampled fraction of the lines, n averages per line
 
 What a threshold must suppress is noise, of known size in whitened data, and what is left of the aliasing, a small fraction of
-the signal. Clean images have more real detail just above the noise, hence the falling power of the SNR. The constants were
-measured on data with known truth, R = 2 to 6 and SNR 10 to 400 (`benchmarks/regularisation.py`).
+the signal that grows where few lines are sampled (for the width of the object: an empty oversampled margin does not alias).
+Clean images have more real detail just above the noise, hence the falling power of the SNR. The constants were measured on
+data with known truth, R = 2 to 6 and SNR 10 to 400 (`benchmarks/regularisation.py`).
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from knerve.recon.encoding import CartesianEncoding
 
 NOISE_SHARE = 1.75  # a: of the noise standard deviation
 SNR_POWER = 0.35  # p
-SIGNAL_SHARE = 0.0008  # b: of the typical signal
+SIGNAL_SHARE = 0.0008  # b: of the typical signal, up to R = 4
+ALIASING_POWER = 2.5  # q: of R / 4 beyond
 TV_TO_WAVELET = 0.7  # a gradient needs a smaller threshold than a wavelet coefficient
 
 
@@ -40,7 +42,15 @@ def automatic_weight(encoding: CartesianEncoding, right_side: Tensor) -> Tensor:
     signal = typical_signal(right_side)
     snr = (signal / largest_eigenvalue(encoding).flatten().sqrt()).clamp(min=1)
     noise_part = NOISE_SHARE * fraction * averages.sqrt() * snr**-SNR_POWER
-    return torch.maximum(noise_part, SIGNAL_SHARE * signal).reshape(-1, *(1,) * (right_side.ndim - 1))
+    aliasing = (object_share(encoding) / (4 * fraction)).clamp(min=1) ** ALIASING_POWER
+    signal_part = SIGNAL_SHARE * aliasing * signal
+    return torch.maximum(noise_part, signal_part).reshape(-1, *(1,) * (right_side.ndim - 1))
+
+
+def object_share(encoding: CartesianEncoding) -> Tensor:
+    """Share of the phase-encoded field of view that the object fills anywhere along the readout, per slice."""
+    seen = encoding.maps.abs().amax(dim=3) > 0  # (slice, x, set, [z,] y)
+    return seen.flatten(1, 2).any(1).flatten(1).float().mean(1)
 
 
 def typical_signal(right_side: Tensor) -> Tensor:
