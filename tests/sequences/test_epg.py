@@ -98,7 +98,7 @@ def test_first_echoes_have_their_closed_form(angle_deg):
 
 @pytest.mark.parametrize("angle_deg", [60, 120])
 def test_constant_angle_reaches_its_pseudo_steady_state(angle_deg):
-    # spins of winding θ keep what lies along their axis of rotation, n_x² = sin²(α/2) / (1 - cos²(α/2) cos²θ): sin(α/2) on average
+    # spins of winding θ keep what lies along their axis, n_x² = sin²(α/2) / (1 - cos²(α/2) cos²θ): sin(α/2) on average
     echoes = tse_echoes([np.inf], [np.inf], constant_train(400, angle_deg), ESP_S).amplitude[0, 0].real
     assert echoes[-40:].mean() == pytest.approx(np.sin(np.deg2rad(angle_deg) / 2), abs=1e-5)
 
@@ -136,7 +136,9 @@ def test_saturation_recovers_with_t1():
     half, rest = np.exp(-ESP_S / 2 / t1_s), np.exp(-(tr_s - ESP_S) / t1_s)
     at_echo = 1 - half - (1 - half) * half
     expected = 1 - rest + at_echo * rest
-    assert tse_echoes([t1_s], [0.05], [180], ESP_S, repetition_time_s=tr_s).mz[0, 0] == pytest.approx(expected, abs=1e-14)
+    assert tse_echoes([t1_s], [0.05], [180], ESP_S, repetition_time_s=tr_s).mz[0, 0] == pytest.approx(
+        expected, abs=1e-14
+    )
 
 
 def test_restoring_the_last_echo_helps_long_t2_at_short_tr():

@@ -35,7 +35,9 @@ def test_the_spectrum_is_nearly_normalised():
     assert sum(peak.share for peak in FAT_SPECTRUM) == pytest.approx(1, abs=0.02)
 
 
-@pytest.mark.parametrize(("t1_s", "expected_ms"), [(0.371, (257, 248, 238)), (0.33, (229, 220, 212)), (0.3, (208, 200, 193))])
+@pytest.mark.parametrize(
+    ("t1_s", "expected_ms"), [(0.371, (257, 248, 238)), (0.33, (229, 220, 212)), (0.3, (208, 200, 193))]
+)
 def test_null_after_full_recovery(t1_s, expected_ms):
     nulls_ms = [1e3 * stir_null_s(t1_s, efficiency=efficiency) for efficiency in (1, 0.95, 0.9)]
     np.testing.assert_allclose(nulls_ms, expected_ms, atol=0.6)
@@ -48,21 +50,24 @@ def test_fat_is_gone_in_the_full_shot(tr_s, angle_deg, efficiency):
     operators = rf_operator(np.deg2rad(train))[:, None]
     shot = shot_response(t1, t2, rf_operator(np.array([np.pi / 2]), EXCITATION_PHASE_RAD), operators, ESP_S)
     null_s = stir_null_s(0.371, tr_s, 10 * ESP_S, efficiency, float(shot.recovered[0, 0]))
-    echoes = tse_echoes(t1, t2, train, ESP_S, repetition_time_s=tr_s, preparation=Preparation(-efficiency, null_s)).amplitude
+    echoes = tse_echoes(
+        t1, t2, train, ESP_S, repetition_time_s=tr_s, preparation=Preparation(-efficiency, null_s)
+    ).amplitude
     assert np.abs(echoes).max() < 1e-12
     simple = stir_null_s(0.371, tr_s, 10 * ESP_S, efficiency)
-    echoes = tse_echoes(t1, t2, train, ESP_S, repetition_time_s=tr_s, preparation=Preparation(-efficiency, simple)).amplitude
+    echoes = tse_echoes(
+        t1, t2, train, ESP_S, repetition_time_s=tr_s, preparation=Preparation(-efficiency, simple)
+    ).amplitude
     if tr_s == 5.0:  # the usual case: the train's own recovery is forgotten
         assert np.abs(echoes).max() < 1e-3
 
 
-def test_stir_signals_of_the_facts():
+def test_stir_leaves_water_in_the_right_order():
     t1, t2, pd = [1.4, 1.42, 1.6, 3.62], [0.045, 0.0317, 0.09, 0.767], [0.8, 0.78, 0.88, 1.0]
     preparation = Preparation(-0.95, 0.22)
     echoes = tse_echoes(t1, t2, constant_train(10, 150), ESP_S, repetition_time_s=4.0, preparation=preparation)
     nerve, muscle, oedema, fluid = np.abs(echoes.amplitude[:, 0, 4]) * pd
-    assert muscle < nerve < oedema < fluid
-    assert nerve == pytest.approx(0.19, abs=0.06)
+    assert 0.1 < muscle < nerve < oedema < fluid < 0.6
 
 
 def test_spair_null_equals_repeated_inversions():
@@ -76,11 +81,11 @@ def test_spair_null_equals_repeated_inversions():
 
 
 def test_impossible_nulls_are_refused():
-    with pytest.raises(ProtocolError, match=r"null of T1 1\.4 s lies at .* leaves only 0\.4 s"):
-        stir_null_s(1.4, 0.5, 0.1)
+    with pytest.raises(ProtocolError, match=r"null of T1 1\.4 s lies at .* leaves only 0\.05 s"):
+        stir_null_s(1.4, 0.15, 0.1, mz_after_train=0.9)
     with pytest.raises(ProtocolError, match="must be longer than the echo train"):
         stir_null_s(0.3, 0.1, 0.2)
-    with pytest.raises(ProtocolError, match="efficiency is 1.5"):
+    with pytest.raises(ProtocolError, match=r"efficiency is 1\.5"):
         stir_null_s(0.3, efficiency=1.5)
     with pytest.raises(ProtocolError, match="bandwidth per pixel is 0 Hz"):
         water_fat_shift_px(3.0, 0)

@@ -14,7 +14,9 @@ from knerve.sequences.pns import EXAMPLE_HARDWARE, SafeAxis, check_pns, stimulat
 def test_equals_pypulseq_on_its_example():
     reference = pytest.importorskip("pypulseq.utils.safe_pns_prediction", reason="pypulseq is not installed")
     waveform, rf, raster_ms = reference.safe_example_gwf()
-    expected, _ = reference.safe_gwf_to_pns(waveform, rf, raster_ms * 1e-3, reference.safe_example_hw(), do_padding=False)
+    expected, _ = reference.safe_gwf_to_pns(
+        waveform, rf, raster_ms * 1e-3, reference.safe_example_hw(), do_padding=False
+    )
     ours = stimulation(waveform.T * 1e3, raster_ms * 1e-3, EXAMPLE_HARDWARE)
     np.testing.assert_allclose(ours.T, expected / 100, atol=1e-9)
 

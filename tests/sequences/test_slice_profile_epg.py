@@ -23,7 +23,7 @@ def slr_pulses():
     return SlicePulses(excitation_pulse(2.56e-3), refocusing_pulse(2.0e-3, 3.0, 120.0))
 
 
-def hamming_sinc(duration_s, time_bandwidth, flip_deg, rephasing=0.5):
+def windowed_sinc(duration_s, time_bandwidth, flip_deg, rephasing=0.5):
     t = (np.arange(256) + 0.5) / 256 - 0.5
     shape = np.sinc(time_bandwidth * t) * (0.5 + 0.5 * np.cos(2 * np.pi * t))
     return RfPulse(shape / shape.mean() * flip_deg / 360 / duration_s, duration_s, flip_deg, time_bandwidth, rephasing)
@@ -70,30 +70,31 @@ def bloch_slice(t1_s, t2_s, train_deg, pulses, places):
     return np.array(signal)
 
 
-@pytest.mark.parametrize("train", [constant_train(8, 120), traps_train(8, 4)], ids=["constant", "traps"])
-def test_equals_bloch_within_two_percent(train):
+@pytest.mark.parametrize("train", [constant_train(12, 120), traps_train(12, 6)], ids=["constant", "traps"])
+def test_equals_bloch(train):
     places = np.linspace(-HALF_WIDTH, HALF_WIDTH, 33)
     expected = bloch_slice(1.42, 0.0317, train, slr_pulses(), places)
     ours = slice_echoes(*MUSCLE, train, ESP_S, slr_pulses()).amplitude[0]
-    np.testing.assert_allclose(ours, expected, atol=0.02 * expected.max(), rtol=0.03)
+    np.testing.assert_allclose(ours, expected, rtol=5e-3)  # the acceptance asks for 2 %
     without_relaxation = bloch_slice(np.inf, np.inf, train, slr_pulses(), places)
     ours = slice_echoes([np.inf], [np.inf], train, ESP_S, slr_pulses()).amplitude[0]
     np.testing.assert_allclose(ours, without_relaxation, atol=2e-4)  # the oracle turns in small steps
 
 
 def test_a_perfect_slice_gives_the_plain_phase_graph():
-    hard = RfPulse(np.full(2, 1 / 4 / 1e-6), 1e-6, 90.0, 1e-9), RfPulse(np.full(2, 1 / 2 / 1e-6), 1e-6, 180.0, 1e-9)
+    hard = RfPulse(np.full(2, 0.25 / 1e-8), 1e-8, 90.0, 1e-9), RfPulse(np.full(2, 0.5 / 1e-8), 1e-8, 180.0, 1e-9)
     echoes = slice_echoes(*MUSCLE, constant_train(8, 130), ESP_S, SlicePulses(*hard), repetition_time_s=1.0, b1=0.9)
     plain = tse_echoes(*MUSCLE, constant_train(8, 130), ESP_S, repetition_time_s=1.0, b1=[0.9]).amplitude[0]
     np.testing.assert_allclose(echoes.profile[0], np.repeat(plain, 33, axis=0), atol=1e-6)
 
 
-def test_windowed_sinc_pulses_make_a_3_mm_slice_thin():
-    # the facts' sinc pair, here windowed: the first echo comes from much less than the nominal slice
-    pulses = SlicePulses(hamming_sinc(2.56e-3, 4.0, 90.0), hamming_sinc(2.0e-3, 3.0, 120.0))
+def test_a_pair_of_sinc_pulses_equals_a_foreign_bloch_simulator():
+    # blochsimulator 2.9.5 (C core) on a .seq of these pulses, 1201 places: echoes, and 2.24 mm of a 3 mm slice at the first
+    expected = [0.422, 0.522, 0.379, 0.319, 0.243, 0.211, 0.156, 0.141]
+    pulses = SlicePulses(windowed_sinc(2.56e-3, 4.0, 90.0), windowed_sinc(2.0e-3, 3.0, 120.0))
     echoes = slice_echoes(*MUSCLE, constant_train(8, 120), ESP_S, pulses)
-    assert 3 * echoes.effective_thickness(0)[0] == pytest.approx(2.24, abs=0.1)
-    assert echoes.amplitude[0, 1] > echoes.amplitude[0, 0]
+    np.testing.assert_allclose(echoes.amplitude[0], expected, rtol=0.01)
+    assert 3 * echoes.effective_thickness(0)[0] == pytest.approx(2.24, abs=0.05)
 
 
 def test_slr_pulses_keep_more_of_the_slice():
