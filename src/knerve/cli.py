@@ -44,6 +44,9 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,  # a traceback must not print a patient's name
 )
 
+protocol_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Look at a protocol before it is scanned.")
+app.add_typer(protocol_app, name="protocol")
+
 RawFile = Annotated[Path, typer.Argument(metavar="RAW", help="ISMRMRD/MRD or fastMRI .h5, BART .cfl, Siemens .dat.")]
 Group = Annotated[str | None, typer.Option(help="HDF5 group to read where a file holds several.", metavar="NAME")]
 AsJson = Annotated[bool, typer.Option("--json", help="Answer with one JSON document on stdout.")]
@@ -147,6 +150,33 @@ def info(raw: RawFile, group: Group = None, as_json: AsJson = False) -> None:
 
         description = describe(read_raw(raw, group=group)).as_dict()
         talk.answer(description, facts_table(description))
+
+
+@protocol_app.command()
+def show(
+    protocol: Annotated[str, typer.Argument(metavar="PROTOCOL", help="A preset's name, or a file that ends in .toml.")],
+    plot: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.png", help="Draw echo train, signal along ky, point spread and pattern."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Tell what a protocol does: time, contrast, effective voxel per tissue, fat, SNR, exposure, pattern."""
+    if plot is not None and plot.suffix.lower() != ".png":
+        raise typer.BadParameter(f"--plot writes PNG, not {plot.name!r}; give a name that ends in .png.")
+    with terminal(as_json) as talk:
+        from knerve.protocol_panel import as_document, panel
+        from knerve.sequences.evaluation import evaluate
+        from knerve.sequences.protocol import Protocol
+
+        loaded = Protocol.load(protocol)
+        evaluation = evaluate(loaded)
+        if plot is not None:
+            from knerve.protocol_plot import save_plot
+
+            save_plot(loaded, evaluation, plot)
+            talk.step(f"Wrote {plot}")
+        talk.answer(as_document(loaded, evaluation), panel(loaded, evaluation))
 
 
 def main() -> None:

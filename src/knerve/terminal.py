@@ -16,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from knerve.recon.errors import KnerveError
+from knerve.sequences.errors import ProtocolError
 
 SECONDS_BETWEEN_LINES = 5.0  # of progress, where stderr is a file or a log
 
@@ -108,7 +109,7 @@ def terminal(as_json: bool) -> Iterator[Terminal]:
     talk = Terminal(as_json)
     try:
         yield talk
-    except (KnerveError, OSError) as error:
+    except (KnerveError, ProtocolError, OSError) as error:
         talk.fail(type(error).__name__, str(error))
         raise typer.Exit(1) from None
     except KeyboardInterrupt:
