@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from itertools import groupby
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -46,14 +45,19 @@ def calibration_lines(scan: RawScan, settings: Settings) -> CalibrationLines:
     box = central_box(scan.mask.cpu())
     if _wide_enough(box, scan):
         return CalibrationLines(_cut(scan.kspace, box, settings, oversampling))
-    merged, counts = _merge_repetitions(scan)
-    merged_box = central_box(counts.cpu() > 0)
-    if merged.shape[0] and _wide_enough(merged_box, scan):
-        note = (
-            f"no {MIN_LINES} fully sampled central lines in each image: the coils were calibrated on the mean over "
-            "repetitions, assuming that nothing moved between them."
-        )
-        return CalibrationLines(_cut(merged, merged_box, settings, oversampling), (note,))
+    groups = _repetitions_of_frames(scan)
+    if groups is not None:
+        sampled = torch.stack([(scan.counts[group] > 0).any(0) for group in groups]).cpu()
+        joint_box = central_box(sampled)
+        if _wide_enough(joint_box, scan):
+            note = (
+                f"no {MIN_LINES} fully sampled central lines in each image: the coils were calibrated on the mean over "
+                "repetitions, assuming that nothing moved between them."
+            )
+            return CalibrationLines(
+                _mean_over_groups(scan, groups, _trim(scan.kspace.shape[2:], joint_box, settings, oversampling)),
+                (note,),
+            )
     _require(box, scan, "embedded calibration lines")
     raise AssertionError("unreachable: _require raises for a narrow box")
 
@@ -123,31 +127,35 @@ def _require(box: tuple[slice, ...], scan: RawScan, what: str) -> None:
 
 def _cut(kspace: Tensor, box: tuple[slice, ...], settings: Settings, oversampling: float) -> Tensor:
     """The block, trimmed to useful sizes around the centre: (entry, coil, [kz,] ky, kx)."""
+    return kspace[(slice(None), slice(None), *_trim(kspace.shape[2:], box, settings, oversampling))].contiguous()
+
+
+def _trim(shape: tuple[int, ...], box: tuple[slice, ...], settings: Settings, oversampling: float) -> tuple[slice, ...]:
+    """The box limited to useful widths, with the readout's own range behind it: slices of ([kz,] ky, kx)."""
     limit = settings.calibration_width or ENOUGH_LINES
     sides = []
-    for axis, side in enumerate(box):
-        centre = kspace.shape[2 + axis] // 2
-        sides.append(slice(max(side.start, centre - limit // 2), min(side.stop, centre + (limit + 1) // 2)))
-    n_kx = kspace.shape[-1]
+    for n, side in zip(shape[:-1], box, strict=True):
+        sides.append(slice(max(side.start, n // 2 - limit // 2), min(side.stop, n // 2 + (limit + 1) // 2)))
+    n_kx = shape[-1]
     width = min(n_kx, round(READOUT_SAMPLES * max(1.0, oversampling)))
     start = n_kx // 2 - width // 2
-    return kspace[(slice(None), slice(None), *sides, slice(start, start + width))].contiguous()
+    return (*sides, slice(start, start + width))
 
 
-def _merge_repetitions(scan: RawScan) -> tuple[Tensor, Tensor]:
-    """Mean k-space over the repetitions of each frame's slice, one entry per frame, and the summed counts."""
-    frames = [replace(f, repetition=0, acquisition_time_stamp=0) for f in scan.frames]
-    if len(set(frames)) == len(frames):
-        return scan.kspace[:0], scan.counts[:0]
-    order = sorted(
-        range(len(frames)), key=lambda i: (frames[i].slice, frames[i].contrast, frames[i].set, frames[i].phase, i)
-    )
-    kspace, counts = torch.zeros_like(scan.kspace), torch.zeros_like(scan.counts)
-    for _, group in groupby(order, key=lambda i: (frames[i].slice, frames[i].contrast, frames[i].set, frames[i].phase)):
-        members = list(group)
-        weights = scan.counts[members]
-        total = weights.sum(0)
-        weighted = (scan.kspace[members] * weights[:, None, ..., None]).sum(0) / total.clamp(min=1)[None, ..., None]
-        for i in members:
-            kspace[i], counts[i] = weighted, total
-    return kspace, counts
+def _repetitions_of_frames(scan: RawScan) -> list[list[int]] | None:
+    """For each frame the frames of the same slice, contrast, set and phase; None where no frame is repeated."""
+    keys = [(f.slice, f.contrast, f.set, f.phase) for f in scan.frames]
+    if len(set(keys)) == len(keys):
+        return None
+    members: dict[tuple[int, int, int, int], list[int]] = {}
+    for i, key in enumerate(keys):
+        members.setdefault(key, []).append(i)
+    return [members[key] for key in keys]
+
+
+def _mean_over_groups(scan: RawScan, groups: list[list[int]], box: tuple[slice, ...]) -> Tensor:
+    """Count-weighted mean of the small block `box` over each group of frames, (frame, coil, [kz,] ky, kx)."""
+    blocks = scan.kspace[(slice(None), slice(None), *box)]
+    counts = scan.counts[(slice(None), *box[:-1])].to(torch.float32)
+    weighted = blocks * counts[:, None, ..., None]
+    return torch.stack([weighted[g].sum(0) / counts[g].sum(0).clamp(min=1)[None, ..., None] for g in groups])

@@ -5,7 +5,8 @@
     │   └── UnsupportedError    well-formed data of a kind that knerve does not reconstruct (a spiral trajectory, say)
     ├── CalibrationError        no usable coil calibration in the data
     ├── SettingsError           settings that contradict each other or the scan
-    └── OutputError             results that cannot be written
+    ├── OutputError             results that cannot be written
+    └── OutOfMemoryError        the reconstruction needs more memory than there is
 
 Every one of them reaches the command line as a single clear line and exit code 1.
 """
@@ -29,6 +30,10 @@ class CalibrationError(KnerveError):
 
 class SettingsError(KnerveError):
     """Settings that contradict each other or the scan."""
+
+
+class OutOfMemoryError(KnerveError):
+    """The reconstruction needs more memory than there is."""
 
 
 class OutputError(KnerveError):

@@ -31,6 +31,7 @@ SECOND_MASK = (
     0.96,
 )  # stricter for a second set: single anatomy stays below 0.91 (99 % of a brain), folded lies above
 SECOND_SET_SHARE = 0.03  # of the object must ask for a second sensitivity
+KERNEL_FOR_TWO_SETS = 5  # narrower kernels find second sensitivities where there are none
 STRONG_SIGNAL = 0.3  # of the brightest: pixels this bright are object beyond doubt
 SQUARINGS = 4  # Q^16 separates the first two eigenvalues from the rest
 POWER_STEPS = 6
@@ -71,6 +72,8 @@ def espirit(
     grids = [min(n, COARSE_POINTS_PER_SAMPLE * k) for n, k in zip(shape, kernel, strict=True)]
     phases = [_phase_factors(g, k, f) for g, k, f in zip(grids, kernel, fov, strict=True)]
     upscale = [interpolation_matrix(n, g).to(calibration.device) for n, g in zip(shape, grids, strict=True)]
+    if n_coils == 1 or (n_sets is None and min(kernel[:-1]) < KERNEL_FOR_TWO_SETS):
+        n_sets = 1
     maps = calibration.new_zeros(n_slices, shape[-1], 2 if n_sets is None else n_sets, n_coils, *shape[:-1])
     eigenvalues = torch.zeros(maps.shape[:3] + maps.shape[4:], device=maps.device)
     for s in range(n_slices):
@@ -106,6 +109,8 @@ def signal_projector(calibration: Tensor, kernel: Sequence[int]) -> Tensor:
     n_patches, n_values = patches.shape
     correlation = patches.mT @ patches.conj()
     values, vectors = torch.linalg.eigh(correlation)
+    if float(values[-1]) <= 0:  # an empty image has no signal subspace
+        return torch.zeros_like(correlation)
     noise_edge = n_patches * (1 + math.sqrt(n_values / n_patches)) ** 2
     threshold = max(noise_edge, RELATIVE_THRESHOLD * float(values[-1]))
     signal = vectors[:, values >= min(threshold, float(values[-1]))]
@@ -202,6 +207,8 @@ def _object_band(calibration: Tensor, values: Tensor, fov: Sequence[float]) -> t
         matrix = (wave * window).to(image)
         image = torch.tensordot(matrix, image.movedim(axis, 0), dims=1).movedim(0, axis)
     brightness = torch.linalg.vector_norm(image, dim=0)
+    if float(brightness.max()) == 0:
+        return SOFT_MASK
     bright = values[brightness > STRONG_SIGNAL * brightness.max()]
     low, high = SOFT_MASK
     certain = float(torch.quantile(bright, 0.02))

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from knerve.recon.partial_fourier import homodyne, partial_fourier_fraction
+from knerve.recon.partial_fourier import homodyne, homodyne_noise, partial_fourier_fraction
 from knerve.recon.readout import n_columns
 from knerve.recon.resampling import resample, resample_linear
 from knerve.recon.scan import RawScan
@@ -38,15 +38,19 @@ def finish(image: Tensor, noise_map: Tensor | None, strength: Tensor, scan: RawS
     acquired[first:last] = True
     if partial_fourier_fraction(acquired) < 1:
         image = homodyne(image, first, last, n_kx, dim=1)
+        noise_map = None if noise_map is None else noise_map * homodyne_noise(first, last, n_kx)
     columns_fov = scan.grid.encoded_fov_mm[0] * n_columns(scan) / n_kx
     axes = [(1, columns_fov, 0), (image.ndim - 1, scan.grid.encoded_fov_mm[1], 1)]
     if image.ndim == 4:
         axes.append((2, scan.grid.encoded_fov_mm[2], 2))
     for dim, fov, axis in axes:
         new_size, new_fov = scan.grid.recon_matrix[axis], scan.grid.recon_fov_mm[axis]
-        image = resample(image, dim, fov, new_size, new_fov)
         if noise_map is not None:
-            noise_map = resample_linear(noise_map, dim, fov, new_size, new_fov)
+            kept = min(
+                1.0, (new_size / new_fov) / (image.shape[dim] / fov)
+            )  # a coarser grid leaves frequencies and their noise out
+            noise_map = math.sqrt(kept) * resample_linear(noise_map, dim, fov, new_size, new_fov)
+        image = resample(image, dim, fov, new_size, new_fov)
     image = math.sqrt(2) * image.movedim(1, -1)
     return image.contiguous(), None if noise_map is None else noise_map.movedim(1, -1).contiguous()
 

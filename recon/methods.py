@@ -1,6 +1,6 @@
 """The methods: each turns the encoded data of a batch of slices into images.
 
-    zero-filled   x = Aᴴ y / counts                                coils combined, nothing unfolded
+    zero-filled   x = Sᴴ Fᴴ y                                      coils combined, nothing unfolded
     sense         min ½ ‖A x - y‖² + ½ μ ‖x‖²                       μ = noise power over signal power (Wiener)
     cs            min ½ ‖A x - y‖² + λ_w ‖Ψ x‖₁ + λ_tv TV(x)        λ automatic, in noise units
 
@@ -19,7 +19,13 @@ from knerve.recon.conjugate_gradient import conjugate_gradient
 from knerve.recon.encoding import CartesianEncoding
 from knerve.recon.hybrid import HybridScan
 from knerve.recon.proximal_gradient import proximal_gradient
-from knerve.recon.regularisation import TV_TO_WAVELET, automatic_weight, largest_eigenvalue, typical_signal
+from knerve.recon.regularisation import (
+    TV_TO_WAVELET,
+    automatic_weight,
+    largest_count,
+    largest_eigenvalue,
+    typical_signal,
+)
 from knerve.recon.settings import Settings
 from knerve.recon.sparsity import SparsityPrior
 from knerve.recon.wavelets import WaveletTransform
@@ -28,8 +34,8 @@ SENSE_TOLERANCE = 1e-4
 
 
 def zero_filled(encoding: CartesianEncoding, right_side: Tensor, settings: Settings) -> Tensor:  # noqa: ARG001 - METHODS share one signature
-    """Coil-combined inverse Fourier transform with unsampled lines left at zero."""
-    return right_side / largest_eigenvalue(encoding)
+    """Coil-combined inverse Fourier transform with unsampled lines left at zero; each line counts once, however averaged."""
+    return right_side
 
 
 def sense(encoding: CartesianEncoding, right_side: Tensor, settings: Settings) -> Tensor:
@@ -73,7 +79,7 @@ def root_sum_of_squares(scan: HybridScan) -> Tensor:
 
 def wiener_weight(encoding: CartesianEncoding, right_side: Tensor) -> Tensor:
     """μ = 1 / S², the unit noise power over the power of the typical signal S, per slice."""
-    signal = typical_signal(right_side / largest_eigenvalue(encoding))
+    signal = typical_signal(right_side / largest_count(encoding))
     return (1 / signal.clamp(min=1.0).square()).reshape(-1, *(1,) * (right_side.ndim - 1))
 
 

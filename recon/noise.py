@@ -20,6 +20,7 @@ from knerve.recon.scan import RawScan
 EDGE_FRACTION = 0.05  # of the readout at each end counts as edge
 OUTER_LINES = 0.25  # of the sampled lines, those farthest from the centre
 MIN_SAMPLES_PER_COIL = 8  # fewer independent samples than this many per channel make no covariance
+EDGE_CAVEAT = ", too high where that edge holds signal"
 DEAD_CHANNEL = 1e-6  # of the noisiest channel's noise: no receiver is that quiet
 ASSUMED_NOISE = 1e-4  # of the largest sample, where the data have none
 SHRINKAGE_SAMPLES_PER_COIL = 20  # with fewer than this, correlations are pulled towards zero in proportion
@@ -53,7 +54,7 @@ def estimate_whitening(scan: RawScan) -> tuple[Whitening, tuple[str, ...]]:
         samples, source = _edge_samples(scan), "k-space edge"
         covariance = _robust_covariance(samples)
         reason = "no noise readouts" if scan.noise is None else "too few noise samples"
-        notes = (f"{reason}: noise was estimated from {samples.shape[1]} samples at the edge of k-space.",)
+        notes = (f"{reason}: noise was estimated from {samples.shape[1]} samples at the edge of k-space{EDGE_CAVEAT}.",)
     deviation = covariance.diagonal().real.clamp(min=0).sqrt()
     alive = deviation > DEAD_CHANNEL * deviation.max()
     if not bool(alive.any()):

@@ -41,12 +41,11 @@ def analytic_noise_map(encoding: CartesianEncoding, mu: Tensor) -> Tensor:
 
 
 def zero_filled_noise_map(encoding: CartesianEncoding) -> Tensor:
-    """Noise standard deviation per pixel of Aᴴ y / counts, shaped as the image, float32: |S| √(sampled fraction)."""
-    counts = encoding.counts.to(torch.float32)
-    largest = counts.flatten(1).amax(1).clamp(min=1)
-    fraction = counts.flatten(1).mean(1) / largest.square()
+    """Noise standard deviation per pixel of Sᴴ Fᴴ y, shaped as the image, float32: |S| √(mean over lines of 1 / count)."""
+    counts = encoding.counts.flatten(1).to(torch.float32)
+    variance = torch.where(counts > 0, 1 / counts.clamp(min=1), 0.0).mean(1)
     shape = (-1, *(1,) * (len(encoding.image_shape) - 1))
-    return encoding.maps.abs().square().sum(3).sqrt() * fraction.sqrt().reshape(shape)
+    return encoding.maps.abs().square().sum(3).sqrt() * variance.sqrt().reshape(shape)
 
 
 def replica_noise_map(

@@ -35,30 +35,40 @@ def partial_fourier_fraction(sampled: Tensor) -> float:
     centre = sampled.shape[0] // 2
     below, above = centre - int(places[0]), int(places[-1]) - centre + 1
     longer, shorter = max(below, above), min(below, above)
-    symmetric = shorter >= FULL_SYMMETRY * longer or longer - shorter <= 1  # an odd matrix has one more line above
+    # a regular pattern may start anywhere within its own gap, and an odd matrix has one more line above
+    largest_gap = int(places.diff().max()) if places.numel() > 1 else 1
+    symmetric = shorter >= FULL_SYMMETRY * longer or longer - shorter <= largest_gap
     return 1.0 if symmetric else (longer + max(shorter, 0)) / (2 * longer)
 
 
-def is_partial(scan: HybridScan) -> bool:
-    """Whether any phase-encode direction was acquired on one side only."""
-    mask = scan.mask.any(0)
-    profiles = [mask] if mask.ndim == 1 else [mask.any(1), mask.any(0)]
+def is_partial(mask: Tensor) -> bool:
+    """Whether any phase-encode direction of `mask (slice, [kz,] ky)` was acquired on one side only, in every slice."""
+    lines = mask.any(0)
+    profiles = [lines] if lines.ndim == 1 else [lines.any(1), lines.any(0)]
     return any(partial_fourier_fraction(profile) < 1 for profile in profiles)
 
 
-def has_phase_lines(scan: HybridScan) -> bool:
-    """Whether the centre is sampled fully enough to show a smooth phase."""
-    lines = scan.counts.shape[1:]
-    return all(s.stop - s.start >= min(MIN_PHASE_LINES, n) for s, n in zip(central_box(scan.mask), lines, strict=True))
+def phase_box(mask: Tensor) -> tuple[slice, ...] | None:
+    """The fully sampled centre that all slices share, from which the phase is taken; None where it is too narrow."""
+    box = central_box(mask)
+    wide = all(s.stop - s.start >= min(MIN_PHASE_LINES, n) for s, n in zip(box, mask.shape[1:], strict=True))
+    return box if wide else None
 
 
-def phase_constrained(encoding: CartesianEncoding, scan: HybridScan) -> tuple[CartesianEncoding, Tensor]:
+def phase_constrained(
+    encoding: CartesianEncoding, scan: HybridScan, box: tuple[slice, ...]
+) -> tuple[CartesianEncoding, Tensor]:
     """The encoding of a real image: its phase moved into the sensitivities, its imaginary part penalised.
+
+    Args:
+        encoding: of complex images.
+        scan: whitened data.
+        box: fully sampled centre of k-space, from `phase_box`.
 
     Returns:
         The new encoding and the phase factors, (slice, x, set, [z,] y), that turn its images back.
     """
-    phase = _central_phase(encoding, scan)
+    phase = _central_phase(encoding, scan, box)
     maps = encoding.maps * phase.unsqueeze(3)
     return CartesianEncoding(maps, encoding.counts, IMAGINARY_PENALTY), phase
 
@@ -69,12 +79,10 @@ def homodyne(image: Tensor, first: int, last: int, width: int, dim: int) -> Tens
     Weights: 2 on samples without a partner across the centre, falling linearly to 0 through the symmetric part.
     """
     n = image.shape[dim]
-    centre = width // 2
-    reach = min(centre - first, last - centre)
     # the image may have been cropped: its k-space samples are `width / n` apart in units of the readout's
     place = (torch.arange(n, dtype=torch.float32) - n // 2) * (width / n)
-    sign = 1.0 if last - centre > centre - first else -1.0
-    ramp = (1 + sign * place / max(1, reach)).clamp(0, 2)
+    reach = min(width // 2 - first, last - width // 2)
+    ramp = _homodyne_weights(place, first, last, width)
     window = ((1 - (place / max(1, reach)).square()).clamp(min=0)).to(image.device)
     shape = [1] * image.ndim
     shape[dim] = n
@@ -85,9 +93,22 @@ def homodyne(image: Tensor, first: int, last: int, width: int, dim: int) -> Tens
     return (weighted * phase.conj()).real * phase
 
 
-def _central_phase(encoding: CartesianEncoding, scan: HybridScan) -> Tensor:
+def homodyne_noise(first: int, last: int, width: int) -> float:
+    """Noise of the magnitude after `homodyne`, over that of a fully sampled complex image."""
+    place = torch.arange(first, last, dtype=torch.float32) - width // 2
+    return float((_homodyne_weights(place, first, last, width).square().sum() / width).sqrt())
+
+
+def _homodyne_weights(place: Tensor, first: int, last: int, width: int) -> Tensor:
+    """0 to 2, rising through the symmetric part towards the longer side."""
+    centre = width // 2
+    reach = max(1, min(centre - first, last - centre))
+    sign = 1.0 if last - centre > centre - first else -1.0
+    return (1 + sign * place / reach).clamp(0, 2)
+
+
+def _central_phase(encoding: CartesianEncoding, scan: HybridScan, box: tuple[slice, ...]) -> Tensor:
     """Unit phase factors of the image made from the fully sampled centre under a cosine window."""
-    box = central_box(scan.mask)
     window = torch.zeros(scan.counts.shape[1:], device=scan.kspace.device)
     profiles = []
     for side, n in zip(box, window.shape, strict=True):

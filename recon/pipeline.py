@@ -6,7 +6,8 @@ scan.py  ->  noise.py  ->  calibration.py  ->  extent.py  ->  readout.py  ->  es
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor
@@ -15,19 +16,20 @@ from knerve.gpu.devices import choose_device, cpu_threads, free_memory_bytes
 from knerve.recon.calibration import CalibrationLines, calibration_lines, estimate_sensitivities
 from knerve.recon.coils import compress_coils
 from knerve.recon.encoding import CartesianEncoding
-from knerve.recon.errors import CalibrationError, SettingsError
+from knerve.recon.errors import CalibrationError, OutOfMemoryError, RawDataError, SettingsError
 from knerve.recon.extent import crop_to_acquired
 from knerve.recon.finish import finish
 from knerve.recon.images import ImageSeries
 from knerve.recon.methods import METHODS, root_sum_of_squares, wiener_weight
 from knerve.recon.noise import Whitening, estimate_whitening, mix_coils, prewhiten
 from knerve.recon.noise_map import analytic_noise_map, replica_noise_map, zero_filled_noise_map
-from knerve.recon.partial_fourier import has_phase_lines, is_partial, phase_constrained
+from knerve.recon.partial_fourier import is_partial, phase_box, phase_constrained
 from knerve.recon.readout import to_hybrid_space
 from knerve.recon.scan import RawScan
 from knerve.recon.settings import Settings
 from knerve.recon.stages import Stopwatch
 
+FINEST_ZOOM = 16  # image pixels per acquired pixel along an axis
 BATCH_BYTES = {"cpu": 64 << 20, "cuda": 2 << 30}  # of k-space reconstructed at once
 
 
@@ -45,24 +47,30 @@ def reconstruct(
         CalibrationError: the method needs coil sensitivities and the data have no calibration lines.
         RawDataError: the noise cannot be estimated.
         SettingsError: the settings do not fit the scan or this machine.
+        OutOfMemoryError: the scan does not fit into the memory.
     """
     settings = Settings() if settings is None else settings
+    check_recon_grid(scan)
     try:
         device = choose_device(settings.device)
     except ValueError as error:
         raise SettingsError(str(error)) from error
     watch = Stopwatch()
-    with cpu_threads(settings.threads):
+    with cpu_threads(settings.threads), _told_when_memory_runs_out():
         with watch.stage("noise"):
             whitening, notes = estimate_whitening(scan)
         calibration = _calibration(scan, settings)
         notes += calibration.notes if calibration is not None else (NO_CALIBRATION,)
         acquired = crop_to_acquired(scan)
+        phase_lines, more = _phase_lines(acquired, settings)
+        notes += more
         images, noise_maps = [], []
         done = 0
         for batch in acquired.batches(slices_per_batch(scan, settings, device)):
             block = None if calibration is None else calibration.kspace[done : done + batch.n_slices].to(device)
-            image, noise_map, more = reconstruct_slices(batch.to(device), block, whitening, settings, watch)
+            image, noise_map, more = reconstruct_slices(
+                batch.to(device), block, whitening, phase_lines, settings, watch
+            )
             images.append(image.cpu())
             noise_maps.append(noise_map)
             notes += tuple(note for note in more if note not in notes)
@@ -85,9 +93,25 @@ def reconstruct(
 
 
 def reconstruct_slices(
-    scan: RawScan, calibration: Tensor | None, whitening: Whitening, settings: Settings, watch: Stopwatch
+    scan: RawScan,
+    calibration: Tensor | None,
+    whitening: Whitening,
+    phase_lines: tuple[slice, ...] | None,
+    settings: Settings,
+    watch: Stopwatch,
 ) -> tuple[Tensor, Tensor | None, tuple[str, ...]]:
-    """Images (slice, [z,] y, x), noise map and notes of one batch of slices; without calibration, root sum of squares."""
+    """Images (slice, [z,] y, x), noise map and notes of one batch of slices.
+
+    Everything that could tie a slice to its neighbours in the batch was decided for the whole scan before.
+
+    Args:
+        scan: the slices, raw.
+        calibration: their block of `calibration_lines`, or None for root sum of squares.
+        whitening: of the whole scan.
+        phase_lines: central lines that show the phase of partial Fourier data, or None for complex images.
+        settings: every choice.
+        watch: adds up the seconds of each stage.
+    """
     with watch.stage("whiten"):
         scan = prewhiten(scan, whitening)
     with watch.stage("readout"):
@@ -102,11 +126,12 @@ def reconstruct_slices(
         hybrid, sensitivities = compress_coils(hybrid, sensitivities, settings)
     with watch.stage("solve"):
         encoding, phase = CartesianEncoding(sensitivities.maps, hybrid.counts), None
-        if settings.phase_constraint and settings.method != "zero-filled" and is_partial(hybrid):
-            if has_phase_lines(hybrid):
-                encoding, phase = phase_constrained(encoding, hybrid)
-            notes += (PARTIAL_FOURIER if phase is not None else PARTIAL_FOURIER_WITHOUT_PHASE,)
-        right_side = encoding.adjoint_of_data(hybrid)
+        if phase_lines is not None:
+            encoding, phase = phase_constrained(encoding, hybrid, phase_lines)
+        if settings.method == "zero-filled":
+            right_side = CartesianEncoding(sensitivities.maps, hybrid.mask.int()).adjoint(hybrid.kspace)
+        else:
+            right_side = encoding.adjoint_of_data(hybrid)
         image = METHODS[settings.method](encoding, right_side, settings)
     with watch.stage("noise map"):
         noise_map, more = _noise_map(encoding, right_side, settings)
@@ -119,7 +144,45 @@ PARTIAL_FOURIER = "partial Fourier: the image phase was taken from the centre of
 PARTIAL_FOURIER_WITHOUT_PHASE = (
     "partial Fourier: too few central lines show the image phase; the missing side was not constrained."
 )
+OUT_OF_MEMORY = (
+    "The reconstruction needs more memory than there is. Free some, or reconstruct fewer slices at once (slices_per_batch=1), "
+    "with fewer virtual coils, or on another machine."
+)
 NO_CALIBRATION = "no calibration lines: coils were combined by root sum of squares, and there is no noise map."
+
+
+def check_recon_grid(scan: RawScan) -> None:
+    """Refuse an image grid that no measurement can fill, before memory is taken for it."""
+    grid = scan.grid
+    for axis, name in enumerate("xyz"):
+        acquired = grid.encoded_matrix[axis] / grid.encoded_fov_mm[axis]
+        asked = grid.recon_matrix[axis] / grid.recon_fov_mm[axis] if grid.recon_matrix[axis] > 1 else 0.0
+        if asked > FINEST_ZOOM * acquired:
+            raise RawDataError(
+                f"The header asks for {grid.recon_matrix[axis]} pixels along {name}, {asked / acquired:.0f} times finer than the "
+                f"acquired resolution; at most {FINEST_ZOOM} times make sense. Correct reconSpace in the raw file."
+            )
+
+
+@contextmanager
+def _told_when_memory_runs_out() -> Iterator[None]:
+    try:
+        yield
+    except MemoryError as error:
+        raise OutOfMemoryError(OUT_OF_MEMORY) from error
+    except RuntimeError as error:  # torch has no error of its own for the CPU
+        if "alloc" not in str(error) and "out of memory" not in str(error):
+            raise
+        raise OutOfMemoryError(OUT_OF_MEMORY) from error
+
+
+def _phase_lines(scan: RawScan, settings: Settings) -> tuple[tuple[slice, ...] | None, tuple[str, ...]]:
+    """Where the phase of a partial Fourier scan comes from, and notes."""
+    mask = scan.mask.cpu()
+    if not settings.phase_constraint or settings.method == "zero-filled" or not is_partial(mask):
+        return None, ()
+    box = phase_box(mask)
+    return box, (PARTIAL_FOURIER_WITHOUT_PHASE if box is None else PARTIAL_FOURIER,)
 
 
 def slices_per_batch(scan: RawScan, settings: Settings, device: torch.device) -> int:
@@ -146,18 +209,22 @@ def _noise_map(
     """The noise map that the settings ask for, shaped as the image, and notes."""
     if settings.snr_map == "none":
         return None, ()
-    if settings.snr_map == "analytic" and settings.method == "zero-filled":
+    if settings.method == "zero-filled":
         return zero_filled_noise_map(encoding), ()
-    if settings.snr_map == "analytic" and encoding.counts.ndim == 2:
+    is_real = encoding.imaginary_penalty > 0
+    if settings.snr_map == "analytic" and encoding.counts.ndim == 2 and not is_real:
         return analytic_noise_map(encoding, wiener_weight(encoding, right_side)), ()
     if settings.snr_map == "analytic":
-        return None, ("3-D scans have no analytic noise map: ask for snr_map replica.",)
+        kind = "phase-constrained images" if is_real else "3-D scans"
+        return None, (f"{kind} have no analytic noise map: ask for snr_map replica.",)
 
     def solve(noise: Tensor) -> Tensor:
         noisy = right_side + encoding.adjoint(noise.to(right_side.device) * (encoding.counts > 0)[:, None, None])
         return METHODS[settings.method](encoding, noisy, settings)
 
-    return replica_noise_map(solve, encoding.kspace_shape, settings.replicas, settings.seed), ()
+    noise_map = replica_noise_map(solve, encoding.kspace_shape, settings.replicas, settings.seed)
+    # an image that is real up to its phase carries all of its noise in the magnitude
+    return (2**0.5 * noise_map if is_real else noise_map), ()
 
 
 def _joined(parts: list[Tensor | None]) -> Tensor | None:

@@ -22,10 +22,15 @@ ALIASING_POWER = 2.5  # q: of R / 4 beyond
 TV_TO_WAVELET = 0.7  # a gradient needs a smaller threshold than a wavelet coefficient
 
 
+def largest_count(encoding: CartesianEncoding) -> Tensor:
+    """Most readouts averaged into a line, per slice, (slice, 1, ...): Aᴴ y over it has the size of the image."""
+    largest = encoding.counts.flatten(1).amax(1).to(torch.float32).clamp(min=1)
+    return largest.reshape(-1, *(1,) * (len(encoding.image_shape) - 1))
+
+
 def largest_eigenvalue(encoding: CartesianEncoding) -> Tensor:
     """Largest eigenvalue of Aᴴ A per slice: the sensitivities have unit norm, so the largest count bounds it."""
-    largest = encoding.counts.flatten(1).amax(1).to(torch.float32).clamp(min=1) + encoding.imaginary_penalty
-    return largest.reshape(-1, *(1,) * (len(encoding.image_shape) - 1))
+    return largest_count(encoding) + encoding.imaginary_penalty
 
 
 def automatic_weight(encoding: CartesianEncoding, right_side: Tensor) -> Tensor:
@@ -40,7 +45,7 @@ def automatic_weight(encoding: CartesianEncoding, right_side: Tensor) -> Tensor:
     fraction = sampled.float().mean(1)
     averages = counts.sum(1) / sampled.sum(1).clamp(min=1)
     signal = typical_signal(right_side)
-    snr = (signal / largest_eigenvalue(encoding).flatten().sqrt()).clamp(min=1)
+    snr = (signal / largest_count(encoding).flatten().sqrt()).clamp(min=1)
     noise_part = NOISE_SHARE * fraction * averages.sqrt() * snr**-SNR_POWER
     aliasing = (object_share(encoding) / (4 * fraction)).clamp(min=1) ** ALIASING_POWER
     signal_part = SIGNAL_SHARE * aliasing * signal

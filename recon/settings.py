@@ -11,6 +11,17 @@ from knerve.recon.errors import SettingsError
 Method = Literal["zero-filled", "sense", "cs"]
 Compression = Literal["geometric", "svd", "none"]
 SnrMap = Literal["none", "analytic", "replica"]
+WHOLE_NUMBERS = (
+    "virtual_coils",
+    "map_sets",
+    "kernel_width",
+    "calibration_width",
+    "max_iterations",
+    "replicas",
+    "seed",
+    "slices_per_batch",
+    "threads",
+)
 
 
 @dataclass(frozen=True)
@@ -62,6 +73,14 @@ class Settings:
 
     def __post_init__(self) -> None:
         """Refuse values that no reconstruction can use."""
+        for name in WHOLE_NUMBERS:
+            value = getattr(self, name)
+            if value is not None and type(value) is not int:
+                raise SettingsError(f"{name} is {value!r}; it must be a whole number.")
+        for name in ("retained_energy", "regularisation", "wavelet_share", "tolerance"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int | float):
+                raise SettingsError(f"{name} is {value!r}; it must be a number.")
         _one_of("method", self.method, get_args(Method))
         _one_of("compression", self.compression, get_args(Compression))
         _one_of("snr_map", self.snr_map, get_args(SnrMap))
@@ -75,10 +94,16 @@ class Settings:
         _within("kernel_width", self.kernel_width, 3, 12)
         _within("max_iterations", self.max_iterations, 1, 100_000)
         _within("replicas", self.replicas, 2, 100_000)
-        for name in ("virtual_coils", "calibration_width", "slices_per_batch", "threads"):
+        _within("seed", self.seed, -(2**63), 2**63 - 1)
+        for name, low, high in (
+            ("virtual_coils", 1, 100_000),
+            ("calibration_width", 6, 100_000),
+            ("slices_per_batch", 1, 100_000),
+            ("threads", 1, 1024),
+        ):
             value = getattr(self, name)
             if value is not None:
-                _within(name, value, 1, 100_000)
+                _within(name, value, low, high)
 
     def as_dict(self) -> dict[str, object]:
         """Plain names and values, for reports."""

@@ -21,6 +21,15 @@ def test_fraction_of_the_symmetric_extent(lines, fraction):
     assert partial_fourier_fraction(sampled) == pytest.approx(fraction)
 
 
+@pytest.mark.parametrize("n", [8, 12, 16, 24, 32, 33])
+@pytest.mark.parametrize("acceleration", [2, 3, 4])
+def test_regular_patterns_are_symmetric_wherever_they_start(n, acceleration):
+    for start in range(acceleration):
+        sampled = torch.zeros(n, dtype=torch.bool)
+        sampled[start::acceleration] = True
+        assert partial_fourier_fraction(sampled) == 1.0
+
+
 @pytest.mark.parametrize("n", [1, 2, 3, 8, 9])
 def test_full_matrices_of_any_size_are_symmetric(n):
     assert partial_fourier_fraction(torch.ones(n, dtype=torch.bool)) == 1.0

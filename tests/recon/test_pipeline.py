@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from knerve.gpu.fourier import to_kspace
-from knerve.recon.errors import CalibrationError, SettingsError
+from knerve.recon.errors import CalibrationError, OutOfMemoryError, RawDataError, SettingsError
 from knerve.recon.pipeline import reconstruct
 from knerve.recon.scan import Frame, Grid, Noise, RawScan
 from knerve.recon.settings import Settings
@@ -146,6 +146,93 @@ def test_snr_is_zero_where_the_coils_see_nothing(make_scan):
     assert images.snr is not None
     assert float(images.snr[0, :4].max()) == 0
     assert float(images.snr[0, 48, 40]) > 20
+
+
+@pytest.mark.parametrize("method", ["zero-filled", "sense", "cs"])
+@pytest.mark.parametrize("map_sets", [None, 2])
+def test_a_single_coil(method, map_sets, make_scan, relative_error):
+    truth = make_scan(n_coils=1, snr=60)
+    images = reconstruct(truth.scan, Settings(method=method, map_sets=map_sets))
+    assert relative_error(images.image, truth.image) < 0.05
+
+
+def test_an_empty_image_beside_others_stays_empty(make_scan, line_mask):
+    truth = make_scan(n_slices=2, counts=line_mask(96, 2, 16))
+    kspace = truth.scan.kspace.clone()
+    kspace[1] = 0
+    images = reconstruct(replace(truth.scan, kspace=kspace))
+    assert not bool(images.image[1].abs().any())
+    assert float(images.magnitude[0].max()) > 50
+
+
+@pytest.mark.parametrize("method", ["sense", "cs"])
+def test_slices_of_different_extent_do_not_depend_on_the_batch(method, make_scan):
+    counts = torch.ones(2, 96)
+    counts[1, :30] = 0
+    scan = make_scan(n_slices=2, counts=counts).scan
+    one, two = (reconstruct(scan, Settings(method=method, slices_per_batch=n)) for n in (1, 2))
+    torch.testing.assert_close(one.image, two.image, rtol=1e-3, atol=0.05)
+    assert one.notes == two.notes
+
+
+def test_zero_filled_counts_every_line_once(make_scan, relative_error):
+    counts = torch.ones(96)
+    counts[36:60] = 4
+    truth = make_scan(counts=counts, snr=200)
+    images = reconstruct(truth.scan, Settings(method="zero-filled"))
+    assert relative_error(images.image, truth.image) < 0.02
+    assert images.noise_level is not None
+    level = images.noise_level[truth.image.abs() > 100].median()
+    assert float(level) == pytest.approx(((72 + 24 / 4) / 96) ** 0.5, rel=0.02)
+
+
+def test_noise_level_of_a_coarser_grid_is_lower(make_scan):
+    truth = make_scan()
+    grid = replace(truth.scan.grid, recon_matrix=(40, 48, 1))
+    images = reconstruct(replace(truth.scan, grid=grid), Settings(method="sense"))
+    assert images.noise_level is not None
+    assert float(images.noise_level[0, 24, 20]) == pytest.approx(0.5, rel=0.05)
+
+
+def test_noise_level_of_an_asymmetric_echo(make_scan):
+    scans = [make_scan(n_x=64, seed=seed, snr=60).scan for seed in range(12)]
+    found = []
+    for scan in scans:
+        kspace = scan.kspace.clone()
+        kspace[..., :16] = 0
+        images = reconstruct(replace(scan, kspace=kspace, sampled_kx=(16, 64)), Settings(method="sense"))
+        found.append(images.magnitude[0, 46:50, 24:40])
+        assert images.noise_level is not None
+    measured = torch.stack(found).std(0).mean()
+    assert float(images.noise_level[0, 48, 32]) == pytest.approx(float(measured), rel=0.15)
+
+
+def test_phase_constrained_images_have_only_measured_noise(make_scan):
+    counts = torch.ones(96)
+    counts[:34] = 0
+    scan = make_scan(counts=counts, n_x=32, snr=60).scan
+    analytic = reconstruct(scan, Settings(method="sense"))
+    assert analytic.noise_level is None
+    assert "phase-constrained images have no analytic noise map" in " ".join(analytic.notes)
+    replicas = reconstruct(scan, Settings(method="sense", snr_map="replica", replicas=24))
+    assert replicas.noise_level is not None
+    assert 1.1 < float(replicas.noise_level[0, 44:52, 12:20].mean()) < 1.5
+
+
+def test_an_absurd_image_grid_is_refused(make_scan):
+    scan = make_scan().scan
+    grid = replace(scan.grid, recon_matrix=(60000, 96, 1))
+    with pytest.raises(RawDataError, match="60000 pixels along x, 750 times finer than the acquired resolution"):
+        reconstruct(replace(scan, grid=grid))
+
+
+def test_running_out_of_memory_says_what_to_do(make_scan, monkeypatch):
+    def exhausted(*_):
+        raise RuntimeError("[enforce fail at alloc_cpu.cpp:124] DefaultCPUAllocator: can't allocate memory")
+
+    monkeypatch.setattr("knerve.recon.pipeline.to_hybrid_space", exhausted)
+    with pytest.raises(OutOfMemoryError, match="fewer slices at once"):
+        reconstruct(make_scan().scan)
 
 
 def test_stages_and_settings_are_reported(make_scan):
