@@ -100,8 +100,9 @@ def snr_summary(images: ImageSeries) -> dict[str, object]:
         summary["median_snr"] = _percentile(snr.cpu().numpy().reshape(magnitude.shape)[inside], 50)
         level = noise_level.cpu().numpy().reshape(magnitude.shape)[inside]
         summary["noise_level_median"] = _percentile(level, 50)
-        summary["g_factor_median"] = _percentile(level / images.acceleration**0.5, 50)
-        summary["g_factor_95th"] = _percentile(level / images.acceleration**0.5, 95)
+        if images.method != "zero-filled":  # nothing was unfolded: no g-factor
+            summary["g_factor_median"] = _percentile(level / images.acceleration**0.5, 50)
+            summary["g_factor_95th"] = _percentile(level / images.acceleration**0.5, 95)
     return summary
 
 

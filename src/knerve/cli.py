@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
 import time
 from collections import Counter
@@ -21,6 +22,7 @@ from knerve.terminal import Terminal, facts_table, terminal, to_json
 
 MethodOrAuto = Literal["auto", "zero-filled", "sense", "cs"]
 Device = Literal["auto", "cpu", "cuda"]
+MAX_SEED = 2**63 - 1  # what torch takes
 AUTO_REASON = (
     "auto chose cs: compressed sensing with weights calibrated on the noise, the best method of this version; "
     "no trained network comes with it."
@@ -71,7 +73,7 @@ def front_door(
 def demo(
     out: Annotated[Path, typer.Option(help="Folder for everything the demo writes.")] = Path("knerve-demo"),
     slices: Annotated[int, typer.Option(min=1, help="Slices to simulate.")] = 3,
-    seed: Annotated[int, typer.Option(help="Of the simulated noise.")] = 0,
+    seed: Annotated[int, typer.Option(help="Of the simulated noise.", min=0, max=MAX_SEED)] = 0,
     as_json: AsJson = False,
 ) -> None:
     """Simulate a scan, reconstruct it with every method, compare with the truth."""
@@ -98,7 +100,7 @@ def recon(
     ] = Settings.regularisation,
     snr_map: Annotated[SnrMap, typer.Option(help="How noise amplification is mapped.")] = Settings.snr_map,
     iterations: Annotated[int, typer.Option(min=1, help="At most, of sense and cs.")] = Settings.max_iterations,
-    seed: Annotated[int, typer.Option(help="Of everything random.")] = Settings.seed,
+    seed: Annotated[int, typer.Option(help="Of everything random.", min=0, max=MAX_SEED)] = Settings.seed,
     group: Group = None,
     formats: Annotated[
         list[Format] | None,
@@ -181,6 +183,7 @@ def show(
 
 def main() -> None:
     """Run the command line; under --json wrong usage is told as a document too."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a polite kill cleans up as Ctrl-C does
     try:
         app()
     except SystemExit as stop:
@@ -234,7 +237,9 @@ def _summary(report: Mapping[str, Any], out: Path) -> dict[str, str]:
             f"signal {snr['median_signal']:.3g} times the noise of a fully sampled pixel (no SNR map was asked for)"
         )
     else:
-        quality = f"{snr['median_snr']:.3g} (median in the object), g-factor {snr['g_factor_median']:.3g}"
+        quality = f"{snr['median_snr']:.3g} (median in the object)"
+        if snr["g_factor_median"] is not None:
+            quality += f", g-factor {snr['g_factor_median']:.3g}"
     return {
         "images": f"{report['scan']['n_images']} of {' x '.join(map(str, report['geometry']['matrix']))}",
         "method": f"{report['method']}, acceleration {report['acceleration']:.3g}",

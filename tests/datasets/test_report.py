@@ -77,6 +77,12 @@ def test_signal_to_noise_in_the_object() -> None:
     assert snr["g_factor_95th"] == pytest.approx(1.0)
 
 
+def test_zero_filled_images_have_no_g_factor() -> None:
+    snr = snr_summary(replace(_series(), method="zero-filled"))
+    assert snr["median_snr"] == pytest.approx(40.0)
+    assert snr["g_factor_median"] is None
+
+
 def test_without_a_map_of_the_noise() -> None:
     images = replace(_series(), noise_level=None)
     snr = snr_summary(images)
