@@ -30,7 +30,7 @@ def require_nibabel() -> ModuleType:
         return importlib.import_module("nibabel")
     except ImportError as error:
         raise OutputError(
-            "NIfTI output was asked for, but the package nibabel is not installed; run: pip install knerve[nifti]"
+            "NIfTI output was asked for, but the package nibabel is not installed; run: pip install nibabel"
         ) from error
 
 

@@ -115,8 +115,11 @@ def _layout(n_tiles: int, size: tuple[int, int]) -> _Layout:
 def _fitting(
     draw: ImageDraw.ImageDraw, words: str, width: int, font: ImageFont.ImageFont | ImageFont.FreeTypeFont
 ) -> str:
-    """As many leading words as fit into the width."""
-    kept = words.split()
-    while len(kept) > 1 and draw.textlength(" ".join(kept), font=font) > width - 2 * _GAP:
-        kept.pop()
-    return " ".join(kept)
+    """As many leading sentences as fit into the width; of a single one that does not, the leading words."""
+    for parts, joint in ((words.split(". "), ". "), (words.partition(". ")[0].split(), " ")):
+        kept = list(parts)
+        while len(kept) > 1 and draw.textlength(joint.join(kept), font=font) > width - 2 * _GAP:
+            kept.pop()
+        if draw.textlength(joint.join(kept), font=font) <= width - 2 * _GAP:
+            break
+    return joint.join(kept)

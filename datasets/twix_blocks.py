@@ -98,7 +98,7 @@ def require_twixtools() -> ModuleType:
         import twixtools.twixprot
     except ImportError as error:
         raise RawDataError(
-            f"Siemens .dat files need the package twixtools ({error}). Install it with: pip install 'knerve[twix]'"
+            f"Siemens .dat files need the package twixtools ({error}). Install it with: pip install twixtools"
         ) from error
     module: ModuleType = twixtools
     return module

@@ -48,7 +48,7 @@ class Settings:
         seed: of the pseudo replicas, the only thing that is random.
         slices_per_batch: slices reconstructed at once; None decides from the memory.
         device: "auto", "cpu" or "cuda".
-        threads: CPU threads; None leaves the machine's default.
+        threads: CPU threads; None leaves the machine's default. Other numbers of threads may round differently.
     """
 
     method: Method = "cs"

@@ -16,7 +16,7 @@ from knerve.recon.errors import OutputError
 from knerve.recon.images import ImageSeries, NoiseReport
 from knerve.recon.scan import Frame, Grid, ScanHeader
 
-nibabel = pytest.importorskip("nibabel", reason="NIfTI needs nibabel: pip install knerve[nifti]")
+nibabel = pytest.importorskip("nibabel", reason="NIfTI needs nibabel: pip install nibabel")
 dcm2niix = pytest.importorskip("dcm2niix", reason="the geometry oracle is not installed: pip install dcm2niix")
 
 ROW, COLUMN, NORMAL = np.linalg.qr(np.random.default_rng(7).normal(size=(3, 3)))[0].T
@@ -136,6 +136,6 @@ def test_unknown_geometry_claims_no_coordinates(tmp_path: Path) -> None:
 
 def test_missing_nibabel_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "nibabel", None)
-    with pytest.raises(OutputError, match=r"nibabel is not installed; run: pip install knerve\[nifti\]"):
+    with pytest.raises(OutputError, match=r"nibabel is not installed; run: pip install nibabel"):
         write_nifti(_series((_frame(0),)), tmp_path / "nifti")
     assert not (tmp_path / "nifti").exists()

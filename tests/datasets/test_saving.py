@@ -114,7 +114,7 @@ def test_refusals_come_before_the_reconstruction(tmp_path: Path, monkeypatch: py
     with pytest.raises(OutputError, match="is a file, but a folder is needed"):
         check_output(tmp_path / "file" / "out")
     monkeypatch.setitem(sys.modules, "nibabel", None)
-    with pytest.raises(OutputError, match=r"pip install knerve\[nifti\]"):
+    with pytest.raises(OutputError, match=r"pip install nibabel"):
         check_output(tmp_path / "out", frozenset({"nifti"}))
 
 
