@@ -8,7 +8,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from enum import StrEnum
 from importlib.metadata import version
 from pathlib import Path
@@ -179,6 +179,25 @@ def show(
             save_plot(loaded, evaluation, plot)
             talk.step(f"Wrote {plot}")
         talk.answer(as_document(loaded, evaluation), panel(loaded, evaluation))
+
+
+@protocol_app.command()
+def export(
+    protocol: Annotated[str, typer.Argument(metavar="PROTOCOL", help="A preset's name, or a file that ends in .toml.")],
+    out: Annotated[Path, typer.Option(metavar="FILE.seq", help="The Pulseq file to write.")],
+    pulseq: Annotated[Literal["1.5", "1.4.1"], typer.Option(help="Version of the file format.")] = "1.5",
+    as_json: AsJson = False,
+) -> None:
+    """Write a protocol as a Pulseq file for a research scanner. No safety clearance."""
+    if out.suffix != ".seq":
+        raise typer.BadParameter(f"--out writes Pulseq, not {out.name!r}; give a name that ends in .seq.")
+    with terminal(as_json) as talk:
+        from knerve.sequences.protocol import Protocol
+        from knerve.sequences.pulseq_export import export as export_pulseq
+
+        written = asdict(export_pulseq(Protocol.load(protocol), out, pulseq))
+        talk.step(f"Wrote {out}")
+        talk.answer({"out": out} | written, facts_table({"out": str(out)} | written))
 
 
 def main() -> None:
