@@ -35,7 +35,8 @@ def calibration_lines(scan: RawScan, settings: Settings) -> CalibrationLines:
     if scan.calibration is not None:
         separate = scan.calibration
         box = central_box(separate.counts.cpu() > 0)
-        _require(box, scan, "separate calibration lines")
+        if not _wide_enough(box, scan):
+            raise _too_few_lines(box, "separate calibration lines")
         order = torch.tensor(separate.of_frame, device=separate.kspace.device)
         # index the small block, not the whole array
         return CalibrationLines(
@@ -58,8 +59,7 @@ def calibration_lines(scan: RawScan, settings: Settings) -> CalibrationLines:
                 _mean_over_groups(scan, groups, _trim(scan.kspace.shape[2:], joint_box, settings, oversampling)),
                 (note,),
             )
-    _require(box, scan, "embedded calibration lines")
-    raise AssertionError("unreachable: _require raises for a narrow box")
+    raise _too_few_lines(box, "embedded calibration lines")
 
 
 def estimate_sensitivities(scan: HybridScan, settings: Settings) -> tuple[Sensitivities, tuple[str, ...]]:
@@ -115,11 +115,9 @@ def _wide_enough(box: tuple[slice, ...], scan: RawScan) -> bool:
     return all(s.stop - s.start >= min(MIN_LINES, n) for s, n in zip(box, lines, strict=True))
 
 
-def _require(box: tuple[slice, ...], scan: RawScan, what: str) -> None:
-    if _wide_enough(box, scan):
-        return
+def _too_few_lines(box: tuple[slice, ...], what: str) -> CalibrationError:
     widths = " x ".join(str(s.stop - s.start) for s in box)
-    raise CalibrationError(
+    return CalibrationError(
         f"{what}: {widths} fully sampled central lines, at least {MIN_LINES} are needed to find the coil sensitivities. "
         "Acquire a calibration region (24 lines or more), or use the method zero-filled, which needs none."
     )
