@@ -32,11 +32,13 @@ class CartesianEncoding:
         counts: int32, (slice, [kz,] ky).
         imaginary_penalty: with maps that carry the image phase, the image is real; this weight μ adds μ·Im to the normal
             operator and so fills what partial Fourier left out. 0 leaves images complex.
+        added_lines: of the lines along ky, how many lie outside of the acquired ones and count as zero.
     """
 
     maps: Tensor
     counts: Tensor
     imaginary_penalty: float = 0.0
+    added_lines: int = 0
 
     def __post_init__(self) -> None:
         """Check the shapes once; the methods trust them."""

@@ -24,12 +24,14 @@ class HybridScan:
         counts: int32, readouts averaged per line; noise variance of a line is 1 / count.
         calibration: fully sampled central k-space before cropping, (slice, coil, [kz,] ky, kx); None where there is none.
         calibration_fov: (x, y, z) field of view that the sample spacing of `calibration` encodes, in units of the image's own.
+        added_lines: of the lines along ky, how many lie outside of the acquired ones and count as zero.
     """
 
     kspace: Tensor
     counts: Tensor
     calibration: Tensor | None
     calibration_fov: tuple[float, float, float]
+    added_lines: int = 0
 
     @property
     def mask(self) -> Tensor:

@@ -10,6 +10,8 @@ doi:10.1109/42.79473.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
@@ -70,7 +72,7 @@ def phase_constrained(
     """
     phase = _central_phase(encoding, scan, box)
     maps = encoding.maps * phase.unsqueeze(3)
-    return CartesianEncoding(maps, encoding.counts, IMAGINARY_PENALTY), phase
+    return replace(encoding, maps=maps, imaginary_penalty=IMAGINARY_PENALTY), phase
 
 
 def homodyne(image: Tensor, first: int, last: int, width: int, dim: int) -> Tensor:

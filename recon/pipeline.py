@@ -1,7 +1,7 @@
 """Raw k-space becomes an image: the whole way on one page, every step one function of this room.
 
-scan.py  ->  noise.py  ->  calibration.py  ->  extent.py  ->  readout.py  ->  espirit.py  ->  coils.py  ->  encoding.py
-         ->  methods.py  ->  noise_map.py  ->  finish.py  ->  images.py
+scan.py  ->  noise.py  ->  calibration.py  ->  extent.py  ->  readout.py  ->  transform_length.py  ->  espirit.py  ->  coils.py
+         ->  encoding.py  ->  methods.py  ->  noise_map.py  ->  finish.py  ->  images.py
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from knerve.gpu.devices import choose_device, cpu_threads, free_memory_bytes
+from knerve.gpu.workers import side_by_side
 from knerve.recon.calibration import CalibrationLines, calibration_lines, estimate_sensitivities
 from knerve.recon.coils import compress_coils
 from knerve.recon.encoding import CartesianEncoding
@@ -28,8 +29,10 @@ from knerve.recon.readout import to_hybrid_space
 from knerve.recon.scan import RawScan
 from knerve.recon.settings import Settings
 from knerve.recon.stages import Stopwatch
+from knerve.recon.transform_length import in_scan_units, lines_after_padding, pad_phase_encodes
 
 FINEST_ZOOM = 16  # image pixels per acquired pixel along an axis
+WORKING_COPIES = 16  # of a batch's k-space that reconstructing it may take
 BATCH_BYTES = {"cpu": 64 << 20, "cuda": 2 << 30}  # of k-space reconstructed at once
 
 
@@ -64,17 +67,23 @@ def reconstruct(
         acquired = crop_to_acquired(scan)
         phase_lines, more = _phase_lines(acquired, settings)
         notes += more
+        size = slices_per_batch(scan, settings, device)
+        watch.n_workers = _slices_side_by_side(scan, size, device)
+
+        def one_batch(first: int) -> tuple[Tensor, Tensor | None, tuple[str, ...]]:
+            chosen = range(first, min(first + size, acquired.n_slices))
+            block = None if calibration is None else calibration.kspace[chosen.start : chosen.stop].to(device)
+            batch = acquired.select(chosen).to(device)
+            image, noise_map, more = reconstruct_slices(batch, block, whitening, phase_lines, settings, watch)
+            return image.cpu(), None if noise_map is None else noise_map.cpu(), more
+
         images, noise_maps = [], []
         done = 0
-        for batch in acquired.batches(slices_per_batch(scan, settings, device)):
-            block = None if calibration is None else calibration.kspace[done : done + batch.n_slices].to(device)
-            image, noise_map, more = reconstruct_slices(
-                batch.to(device), block, whitening, phase_lines, settings, watch
-            )
-            images.append(image.cpu())
+        for image, noise_map, more in side_by_side(one_batch, range(0, scan.n_slices, size), watch.n_workers):
+            images.append(image)
             noise_maps.append(noise_map)
             notes += tuple(note for note in more if note not in notes)
-            done += batch.n_slices
+            done += image.shape[0]
             if on_slices_done is not None:
                 on_slices_done(done, scan.n_slices)
     return ImageSeries(
@@ -120,14 +129,16 @@ def reconstruct_slices(
     if block is None:
         image = root_sum_of_squares(hybrid)
         return *finish(image, None, torch.ones_like(image.real), scan), ()
+    if settings.method != "zero-filled":
+        hybrid = pad_phase_encodes(hybrid)
     with watch.stage("calibrate"):
         sensitivities, notes = estimate_sensitivities(hybrid, settings)
     with watch.stage("compress"):
         hybrid, sensitivities = compress_coils(hybrid, sensitivities, settings)
     with watch.stage("solve"):
-        encoding, phase = CartesianEncoding(sensitivities.maps, hybrid.counts), None
+        encoding, phase = CartesianEncoding(sensitivities.maps, hybrid.counts, added_lines=hybrid.added_lines), None
         if phase_lines is not None:
-            encoding, phase = phase_constrained(encoding, hybrid, phase_lines)
+            encoding, phase = phase_constrained(encoding, hybrid, lines_after_padding(phase_lines, hybrid))
         if settings.method == "zero-filled":
             right_side = CartesianEncoding(sensitivities.maps, hybrid.mask.int()).adjoint(hybrid.kspace)
         else:
@@ -136,7 +147,7 @@ def reconstruct_slices(
     with watch.stage("noise map"):
         noise_map, more = _noise_map(encoding, right_side, settings)
     with watch.stage("finish"):
-        image = image if phase is None else image * phase
+        image = in_scan_units(image if phase is None else image * phase, hybrid.added_lines)
         return *finish(image, noise_map, sensitivities.strength, scan), notes + more
 
 
@@ -191,6 +202,14 @@ def slices_per_batch(scan: RawScan, settings: Settings, device: torch.device) ->
         return settings.slices_per_batch
     slice_bytes = max(1, scan.kspace[0].numel() * 8)
     return max(1, min(BATCH_BYTES[device.type], free_memory_bytes(device) // 8) // slice_bytes)
+
+
+def _slices_side_by_side(scan: RawScan, batch_size: int, device: torch.device) -> int:
+    """Batches worked on at once: on a CPU one per core if there are enough of them and of memory, else one on all cores."""
+    n_cores, n_batches = torch.get_num_threads(), -(-scan.n_slices // batch_size)
+    batch_bytes = max(1, scan.kspace[0].numel() * 8 * batch_size)
+    fitting = free_memory_bytes(device) // (WORKING_COPIES * batch_bytes)
+    return n_cores if device.type == "cpu" and n_batches >= 2 * n_cores and fitting >= n_cores else 1
 
 
 def _calibration(scan: RawScan, settings: Settings) -> CalibrationLines | None:

@@ -10,14 +10,27 @@ such means, in noise standard deviations, decides when to stop.
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import torch
 from torch import Tensor
 
 from knerve.recon.encoding import CartesianEncoding
+from knerve.recon.plain_iterates import PlainIterates, inner
 from knerve.recon.sparsity import CYCLE, SparsityPrior
 
 AVERAGED = CYCLE  # iterates in one mean: one cycle of the wavelets' shifts
 MOMENTUM_BOUND = 0.9
+
+
+class Iterates(Protocol):
+    """Where the iterates live and how the next one is computed."""
+
+    def advance(self, momentum: Tensor, share: float) -> Tensor:
+        """The next iterate, of which `share` is added to the mean; returns Re⟨z - x_next, x_next - x⟩ per slice."""
+
+    def take_mean(self) -> Tensor:
+        """The mean since the last call, shaped as the right side."""
 
 
 def proximal_gradient(
@@ -43,29 +56,34 @@ def proximal_gradient(
         The image, shaped as `right_side`.
     """
     goal = tolerance * _typical_noise(encoding)
-    x = x_before = torch.zeros_like(right_side)
+    iterates = _iterates(encoding, right_side, prior, lipschitz)
     t = torch.ones_like(lipschitz)
     beta = torch.zeros_like(lipschitz)
-    mean = result = x
+    mean = result = torch.zeros_like(right_side)
     finished = torch.zeros_like(lipschitz, dtype=torch.bool)
     for start in range(0, max_iterations, AVERAGED):
         n_iterations = min(AVERAGED, max_iterations - start)
-        earlier_mean, mean = mean, torch.zeros_like(right_side)
         for _ in range(n_iterations):
-            z = x + beta * (x - x_before)
-            x_next = prior.prox(z - (encoding.normal(z) - right_side) / lipschitz, 1 / lipschitz)
-            t = torch.where(_inner(z - x_next, x_next - x) > 0, torch.ones_like(t), t)
+            uphill = iterates.advance(beta, 1 / n_iterations)
+            t = torch.where(uphill > 0, torch.ones_like(t), t)
             t_next = (1 + (1 + 4 * t**2).sqrt()) / 2
-            beta = ((t - 1) / t_next).clamp(max=MOMENTUM_BOUND)
-            t, x_before, x = t_next, x, x_next
-            mean += x / n_iterations
+            beta, t = ((t - 1) / t_next).clamp(max=MOMENTUM_BOUND), t_next
+        earlier_mean, mean = mean, iterates.take_mean()
         # a finished slice keeps its result: what it becomes must not depend on its neighbours in the batch
         result = torch.where(finished, result, (mean + earlier_mean) / 2 if start else mean)
         change = mean - earlier_mean
-        finished = finished | ((_inner(change, change) < goal**2) & (start > 0))
+        finished = finished | ((inner(change, change) < goal**2) & (start > 0))
         if bool(finished.all()):
             break
     return result
+
+
+def _iterates(encoding: CartesianEncoding, right_side: Tensor, prior: SparsityPrior, lipschitz: Tensor) -> Iterates:
+    """The fused kernels where they know the problem; they are loaded only when needed."""
+    from knerve.recon.fused_iterates import FusedIterates, can_fuse
+
+    kind = FusedIterates if can_fuse(encoding, prior) else PlainIterates
+    return kind(encoding, right_side, prior, lipschitz)
 
 
 def _typical_noise(encoding: CartesianEncoding) -> Tensor:
@@ -73,8 +91,3 @@ def _typical_noise(encoding: CartesianEncoding) -> Tensor:
     object_pixels = (encoding.maps.abs().amax(dim=3) > 0).flatten(1).sum(1).clamp(min=1)
     averages = encoding.counts.flatten(1).amax(1).clamp(min=1)
     return (object_pixels / averages).sqrt().reshape(-1, *(1,) * (len(encoding.image_shape) - 1))
-
-
-def _inner(a: Tensor, b: Tensor) -> Tensor:
-    """Real inner product of each slice, shaped to broadcast over it."""
-    return torch.linalg.vecdot(a.flatten(1), b.flatten(1)).real.reshape(-1, *(1,) * (a.ndim - 1))

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from knerve.recon.encoding import CartesianEncoding
+from knerve.recon.transform_length import first_acquired
 
 NOISE_SHARE = 1.75  # a: of the noise standard deviation
 SNR_POWER = 0.35  # p
@@ -40,7 +41,10 @@ def automatic_weight(encoding: CartesianEncoding, right_side: Tensor) -> Tensor:
         encoding: A, whitened and weighted: the data carry unit noise on every sampled line.
         right_side: Aᴴ y, (slice, x, set, [z,] y).
     """
-    counts = encoding.counts.flatten(1).to(torch.float32)
+    counts = encoding.counts.to(torch.float32)
+    length = counts.shape[-1]
+    first = first_acquired(length, encoding.added_lines)
+    counts = counts.narrow(-1, first, length - encoding.added_lines).flatten(1)
     sampled = counts > 0
     fraction = sampled.float().mean(1)
     averages = counts.sum(1) / sampled.sum(1).clamp(min=1)

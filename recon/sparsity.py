@@ -53,9 +53,14 @@ class SparsityPrior:
             image, self._dual = total_variation_prox(image, step * self.tv_weight, self.dims, self._dual)
         return image
 
-    def _shrink_wavelets(self, image: Tensor, threshold: Tensor) -> Tensor:
+    def next_shift(self) -> tuple[int, ...]:
+        """Shift of the wavelets' grid in this iteration, one step further on the lattice with every call."""
         shift = lattice_shift(self._calls, self.wavelet) if self.fixed_shift is None else self.fixed_shift
         self._calls += 1
+        return shift
+
+    def _shrink_wavelets(self, image: Tensor, threshold: Tensor) -> Tensor:
+        shift = self.next_shift()
         coefficients = self.wavelet.forward(image, shift)
         brightness = self.wavelet.coarsest_corner(coefficients).clone()
         coefficients = soft_threshold(coefficients, threshold)

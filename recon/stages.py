@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,10 +11,17 @@ import torch
 
 
 class Stopwatch:
-    """Adds up the seconds spent in each stage, in the order in which the stages first ran."""
+    """Adds up the seconds spent in each stage, in the order in which the stages first ran.
+
+    Attributes:
+        seconds: of each stage.
+        n_workers: that run stages at the same time; each counts for its share, so that the sum stays that of the clock.
+    """
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
+        self.n_workers = 1
+        self._lock = threading.Lock()
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
@@ -24,4 +32,6 @@ class Stopwatch:
         finally:
             if torch.cuda.is_available() and torch.cuda.is_initialized():
                 torch.cuda.synchronize()
-            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
+            spent = (time.perf_counter() - start) / self.n_workers
+            with self._lock:
+                self.seconds[name] = self.seconds.get(name, 0.0) + spent
