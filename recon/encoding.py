@@ -64,6 +64,13 @@ class CartesianEncoding:
         return tuple(range(-(self.counts.ndim - 1), 0))
 
     @property
+    def sampled_fraction(self) -> Tensor:
+        """Sampled lines over those of the scan's own grid, per slice."""
+        sampled = (self.counts > 0).flatten(1).float()
+        added = self.added_lines * sampled.shape[1] // self.counts.shape[-1]
+        return (sampled.sum(1) - added) / (sampled.shape[1] - added)
+
+    @property
     def weights(self) -> Tensor:
         """√counts, float32, (slice, 1, 1, [kz,] ky): broadcasts over k-space."""
         return self.counts.to(torch.float32).sqrt()[:, None, None]

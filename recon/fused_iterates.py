@@ -38,11 +38,11 @@ class FusedIterates:
             for s, (step, threshold) in enumerate(zip(steps.tolist(), thresholds, strict=True))
         ]
 
-    def advance(self, momentum: Tensor, share: float) -> Tensor:
-        """The next iterate, of which `share` is added to the mean; returns Re⟨z - x_next, x_next - x⟩ per slice."""
+    def advance(self, momentum: Tensor, strength: Tensor, share: float) -> Tensor:
+        """The next iterate; see the protocol."""
         shift = self._prior.next_shift()
-        betas = momentum.flatten().tolist()
-        uphill = [each.advance(beta, share, shift) for each, beta in zip(self._slices, betas, strict=True)]
+        settings = zip(self._slices, momentum.flatten().tolist(), strength.flatten().tolist(), strict=True)
+        uphill = [each.advance(beta, c, share, shift) for each, beta, c in settings]
         return torch.tensor(uphill, dtype=torch.float32).reshape(momentum.shape)
 
     def take_mean(self) -> Tensor:
@@ -76,10 +76,10 @@ class _Slice:
         self._step, self._threshold = step, threshold
         self._x, self._before, self._next, self._stepped, self._mean = (np.zeros_like(self._right) for _ in range(5))
 
-    def advance(self, momentum: float, share: float, shift: tuple[int, ...]) -> float:
+    def advance(self, momentum: float, strength: float, share: float, shift: tuple[int, ...]) -> float:
         self._gradient(self._x, self._before, momentum, self._right, self._step, self._stepped)
         update = Update(self._x, self._before, momentum, self._next, self._mean, share)
-        uphill = self._wavelets(self._stepped, (shift[0], shift[1]), self._threshold, update)
+        uphill = self._wavelets(self._stepped, (shift[0], shift[1]), strength * self._threshold, update)
         self._before, self._x, self._next = self._x, self._next, self._before
         return uphill
 

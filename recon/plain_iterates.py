@@ -1,6 +1,6 @@
 """The iterates of the proximal gradient method, in plain tensor operations: any device, any prior, many slices at once.
 
-z = x + β (x - x_before),      x_next = prox_{R/L}( z - (Aᴴ A z - Aᴴ y) / L )
+z = x + β (x - x_before),      x_next = prox_{c R/L}( z - (Aᴴ A z - Aᴴ y) / L )
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ class PlainIterates:
         self.x = self.x_before = torch.zeros_like(right_side)
         self.mean = torch.zeros_like(right_side)
 
-    def advance(self, momentum: Tensor, share: float) -> Tensor:
-        """The next iterate, of which `share` is added to the mean; returns Re⟨z - x_next, x_next - x⟩ per slice."""
+    def advance(self, momentum: Tensor, strength: Tensor, share: float) -> Tensor:
+        """The next iterate; see the protocol."""
         z = self.x + momentum * (self.x - self.x_before)
         gradient = self.encoding.normal(z) - self.right_side
-        x_next = self.prior.prox(z - gradient / self.lipschitz, 1 / self.lipschitz)
+        x_next = self.prior.prox(z - gradient / self.lipschitz, strength / self.lipschitz)
         uphill = inner(z - x_next, x_next - self.x)
         self.x_before, self.x = self.x, x_next
         self.mean += share * x_next

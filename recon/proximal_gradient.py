@@ -1,11 +1,14 @@
 """Accelerated proximal gradient descent for  ½ ‖A x - y‖² + R(x).
 
-    z = x + β (x - x_before),     x_next = prox_{R/L}( z - (Aᴴ A z - Aᴴ y) / L )
+    z = x + β (x - x_before),     x_next = prox_{c s R/L}( z - s (Aᴴ A z - Aᴴ y) / L )
 
-Momentum β grows as in FISTA (Beck and Teboulle 2009, doi:10.1137/080716542) up to a bound and starts again when it points
-uphill (O'Donoghue and Candès 2015, doi:10.1007/s10208-013-9150-3), for each slice by itself. The prior shifts its wavelets
-from call to call, so iterates jitter around the solution; the result is the mean of the last ones, and the change between
-such means, in noise standard deviations, decides when to stop.
+Steps s are longer than those of FISTA (Beck and Teboulle 2009, doi:10.1137/080716542), which the bound on the momentum β allows:
+s < (2 + 2β) / (1 + 2β). The momentum grows as there and starts again when it points uphill (O'Donoghue and Candès 2015,
+doi:10.1007/s10208-013-9150-3), for each slice by itself. The prior is first c times too strong and relaxes to its own strength,
+so that aliasing, which is widespread and weak, goes before it is taken for structure (continuation: Hale et al. 2008,
+doi:10.1137/070698920): at R = 6 half the iterations at equal error. The prior shifts its wavelets from call to call, so iterates
+jitter around the solution; the result is the mean of the last ones, and the change between such means, in noise standard
+deviations, decides when to stop.
 """
 
 from __future__ import annotations
@@ -21,13 +24,20 @@ from knerve.recon.sparsity import CYCLE, SparsityPrior
 
 AVERAGED = CYCLE  # iterates in one mean: one cycle of the wavelets' shifts
 MOMENTUM_BOUND = 0.9
+STEP = 1.25  # s; the momentum's bound allows 1.35
+RELAXATION = 0.85  # of c from one iteration to the next
+FIRST_STRENGTH_POWER = 2.6  # c starts as this power of the acceleration: measured at R = 2 to 6
 
 
 class Iterates(Protocol):
     """Where the iterates live and how the next one is computed."""
 
-    def advance(self, momentum: Tensor, share: float) -> Tensor:
-        """The next iterate, of which `share` is added to the mean; returns Re⟨z - x_next, x_next - x⟩ per slice."""
+    def advance(self, momentum: Tensor, strength: Tensor, share: float) -> Tensor:
+        """The next iterate with β = `momentum` and c = `strength`, of which `share` is added to the mean.
+
+        Returns:
+            Re⟨z - x_next, x_next - x⟩ per slice: positive where momentum points uphill.
+        """
 
     def take_mean(self) -> Tensor:
         """The mean since the last call, shaped as the right side."""
@@ -56,7 +66,8 @@ def proximal_gradient(
         The image, shaped as `right_side`.
     """
     goal = tolerance * _typical_noise(encoding)
-    iterates = _iterates(encoding, right_side, prior, lipschitz)
+    iterates = _iterates(encoding, right_side, prior, lipschitz / STEP)
+    strength = _first_strength(encoding)
     t = torch.ones_like(lipschitz)
     beta = torch.zeros_like(lipschitz)
     mean = result = torch.zeros_like(right_side)
@@ -64,7 +75,8 @@ def proximal_gradient(
     for start in range(0, max_iterations, AVERAGED):
         n_iterations = min(AVERAGED, max_iterations - start)
         for _ in range(n_iterations):
-            uphill = iterates.advance(beta, 1 / n_iterations)
+            uphill = iterates.advance(beta, strength, 1 / n_iterations)
+            strength = (RELAXATION * strength).clamp(min=1)
             t = torch.where(uphill > 0, torch.ones_like(t), t)
             t_next = (1 + (1 + 4 * t**2).sqrt()) / 2
             beta, t = ((t - 1) / t_next).clamp(max=MOMENTUM_BOUND), t_next
@@ -72,7 +84,7 @@ def proximal_gradient(
         # a finished slice keeps its result: what it becomes must not depend on its neighbours in the batch
         result = torch.where(finished, result, (mean + earlier_mean) / 2 if start else mean)
         change = mean - earlier_mean
-        finished = finished | ((inner(change, change) < goal**2) & (start > 0))
+        finished = finished | ((inner(change, change) < goal**2) & (strength <= 1) & (start > 0))
         if bool(finished.all()):
             break
     return result
@@ -84,6 +96,12 @@ def _iterates(encoding: CartesianEncoding, right_side: Tensor, prior: SparsityPr
 
     kind = FusedIterates if can_fuse(encoding, prior) else PlainIterates
     return kind(encoding, right_side, prior, lipschitz)
+
+
+def _first_strength(encoding: CartesianEncoding) -> Tensor:
+    """How many times too strong the prior is at first, per slice, (slice, 1, ...)."""
+    strength = encoding.sampled_fraction.clamp(min=1e-3) ** -FIRST_STRENGTH_POWER
+    return strength.reshape(-1, *(1,) * (len(encoding.image_shape) - 1))
 
 
 def _typical_noise(encoding: CartesianEncoding) -> Tensor:

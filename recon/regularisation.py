@@ -45,9 +45,8 @@ def automatic_weight(encoding: CartesianEncoding, right_side: Tensor) -> Tensor:
     length = counts.shape[-1]
     first = first_acquired(length, encoding.added_lines)
     counts = counts.narrow(-1, first, length - encoding.added_lines).flatten(1)
-    sampled = counts > 0
-    fraction = sampled.float().mean(1)
-    averages = counts.sum(1) / sampled.sum(1).clamp(min=1)
+    fraction = encoding.sampled_fraction
+    averages = counts.sum(1) / (counts > 0).sum(1).clamp(min=1)
     signal = typical_signal(right_side)
     snr = (signal / largest_count(encoding).flatten().sqrt()).clamp(min=1)
     noise_part = NOISE_SHARE * fraction * averages.sqrt() * snr**-SNR_POWER

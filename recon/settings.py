@@ -62,7 +62,7 @@ class Settings:
     wavelet_share: float = 1.0
     wavelet: Literal["haar", "db2", "db3", "db4"] = "db4"
     max_iterations: int = 100
-    tolerance: float = 0.2
+    tolerance: float = 0.3
     phase_constraint: bool = True
     snr_map: SnrMap = "analytic"
     replicas: int = 32

@@ -34,9 +34,10 @@ def test_iterates_equal_the_plain_ones(n_sets, penalty):
         kind(encoding, right_side, prior_for(encoding), lipschitz) for kind in (PlainIterates, FusedIterates)
     )
     momentum = torch.tensor([0.3, 0.8]).reshape(-1, 1, 1, 1)
+    strength = torch.tensor([1.0, 4.0]).reshape(-1, 1, 1, 1)
     for _ in range(2):
         for _ in range(4):
-            expected, uphill = plain.advance(momentum, 0.25), fused.advance(momentum, 0.25)
+            expected, uphill = (each.advance(momentum, strength, 0.25) for each in (plain, fused))
             assert torch.allclose(uphill, expected, rtol=1e-4)
         expected, mean = plain.take_mean(), fused.take_mean()
         assert (mean - expected).abs().max() < 1e-5 * expected.abs().max()
