@@ -16,7 +16,9 @@ import numpy as np
 from knerve.sequences.blur import Blur, blur
 from knerve.sequences.echo_order import EchoPlan, plan_echoes
 from knerve.sequences.echo_time import equivalent_echo_time_s
+from knerve.sequences.errors import ProtocolError
 from knerve.sequences.fat import read_displacement_mm, slice_displacement_mm, water_fat_shift_px
+from knerve.sequences.fat_null import fat_null_s
 from knerve.sequences.feasibility import readout_gradient_t_per_m
 from knerve.sequences.pattern_quality import PatternQuality, pattern_quality
 from knerve.sequences.pns import check_pns
@@ -25,13 +27,15 @@ from knerve.sequences.quantities import GAMMA_HZ_PER_T
 from knerve.sequences.refocusing_trains import relative_energy
 from knerve.sequences.safety import (
     Check,
+    CheckResult,
     GradientLimits,
-    Verdict,
     b1_rms_ut,
     check_b1_rms,
     check_gradients,
     check_peak_b1,
     check_sar,
+    results,
+    scaled_peak_ut,
     shot_energy_ut2_s,
 )
 from knerve.sequences.snr import SnrTerms, relative_snr
@@ -84,18 +88,6 @@ class FatShift:
 
 
 @dataclass(frozen=True)
-class CheckResult:
-    """A quantity, its limit and the verdict, which is never "pass" where one of the two is missing."""
-
-    name: str
-    unit: str
-    value: float | None
-    limit: float | None
-    verdict: Verdict
-    note: str
-
-
-@dataclass(frozen=True)
 class Evaluation:
     """Everything that is computed about one protocol.
 
@@ -108,6 +100,7 @@ class Evaluation:
         tissues: one result each.
         nerve_to_fat: signal at ky = 0 over that of fat; `nerve_to_muscle` over that of muscle. None over no signal.
         fat: its displacement.
+        fat_null_s: inversion time that would null subcutaneous fat here; None without an inversion or such a time.
         b1_rms_ut: over TR; None without pulses. `relative_rf_energy` of the train, 180 degrees throughout are 1.
         checks: of exposure and gradients.
         pattern: quality of the sampling.
@@ -123,6 +116,7 @@ class Evaluation:
     nerve_to_fat: float | None
     nerve_to_muscle: float | None
     fat: FatShift
+    fat_null_s: float | None
     b1_rms_ut: float | None
     relative_rf_energy: float
     checks: tuple[CheckResult, ...]
@@ -156,11 +150,10 @@ def evaluate(protocol: Protocol) -> Evaluation:
         nerve_to_fat=signal[NERVE] / signal[FAT] if signal[FAT] else None,
         nerve_to_muscle=signal[NERVE] / signal[MUSCLE] if signal[MUSCLE] else None,
         fat=_fat_shift(protocol),
+        fat_null_s=_fat_null_s(protocol, float(echoes.efficiency[TISSUES.index(FAT)])),
         b1_rms_ut=b1_rms,
         relative_rf_energy=relative_energy(angles),
-        checks=tuple(
-            CheckResult(each.name, each.unit, each.value, each.limit, each.verdict, each.note) for each in checks
-        ),
+        checks=results(checks),
         pattern=pattern_quality(plan),
     )
 
@@ -226,8 +219,15 @@ def _fat_shift(protocol: Protocol) -> FatShift:
     )
 
 
+def _fat_null_s(protocol: Protocol, efficiency: float) -> float | None:
+    try:
+        return fat_null_s(protocol, tissue(FAT), efficiency)
+    except ProtocolError:  # TR is too short for any
+        return None
+
+
 def _checks(protocol: Protocol, time: ScanTime, echoes: TrainEchoes) -> tuple[float | None, tuple[Check, ...]]:
-    """B1+rms over TR, and every check; a protocol has no gradient waveform yet, and no coil or scanner behind it."""
+    """B1+rms over TR, and every check; before its export a protocol has no waveform, and no coil or scanner behind it."""
     limit = protocol.system.max_gradient_t_per_m * 1e3
     limits = GradientLimits(limit, protocol.system.max_slew_rate_t_per_m_per_s)
     single_lobes = tuple(
@@ -256,15 +256,13 @@ def _exposure(protocol: Protocol, time: ScanTime, echoes: TrainEchoes) -> tuple[
     if echoes.pulses is None:
         missing = "no pulse could be designed"
         return None, (Check("B1+rms", "µT", note=missing), Check("peak B1", "µT", note=missing), check_sar(0.0))
-    excitation, refocusing = echoes.pulses.excitation, echoes.pulses.refocusing
+    excitation, refocusing, inversion = echoes.pulses.excitation, echoes.pulses.refocusing, echoes.inversion
     angles = refocusing_angles(protocol.echo_train)
-    energy = time.slices_per_package * shot_energy_ut2_s(excitation, refocusing, angles.tolist())
-    b1_rms = b1_rms_ut(energy, protocol.schedule.repetition_time_s)
-    rms = check_b1_rms(b1_rms)
-    if protocol.fat_suppression.method != "none":
-        rms = Check(rms.name, rms.unit, rms.value, rms.limit, "at least: no inversion pulse in it")
-    used = ((excitation, excitation.flip_deg), (refocusing, float(np.abs(angles).max())))
-    return b1_rms, (rms, check_peak_b1(used), check_sar(b1_rms))
+    shot = shot_energy_ut2_s(excitation, refocusing, angles.tolist()) + (inversion.energy_ut2_s if inversion else 0.0)
+    b1_rms = b1_rms_ut(time.slices_per_package * shot, protocol.schedule.repetition_time_s)
+    peaks = [excitation.peak_b1_ut, scaled_peak_ut(refocusing, float(np.abs(angles).max()))]
+    peak_ut = max([*peaks, inversion.peak_b1_ut] if inversion else peaks)
+    return b1_rms, (check_b1_rms(b1_rms), check_peak_b1(peak_ut), check_sar(b1_rms))
 
 
 def _number(value: float) -> float | None:

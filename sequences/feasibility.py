@@ -1,20 +1,28 @@
 """Whether the sections of a protocol fit together: each question has one clear refusal with the nearest valid value.
 
-Gradients are judged one lobe at a time on one axis, from the area it needs and the time it has; the waveforms of the exported
-sequence, their vector sum and nerve stimulation are judged where the waveforms exist.
+Time and gradients are those of the shot that is exported, `tse_timing`, with its crushers, spoilers and dead times, one axis at
+a time; the vector sum of the axes and nerve stimulation are judged where the waveform exists.
 """
 
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
+from dataclasses import replace
 
+from knerve.sequences.errors import ProtocolError
+from knerve.sequences.inversion_pulse import inversion_pulse
 from knerve.sequences.quantities import GAMMA_HZ_PER_T, refuse
+from knerve.sequences.rasters import ticks
 from knerve.sequences.sampling import largest_calibration, smallest_possible_gap
 from knerve.sequences.sections import EchoTrain, Sections, Undersampling
-from knerve.sequences.timing import ROUNDING, ScanTime, scan_time
+from knerve.sequences.timing import ROUNDING, ScanTime, scan_time, whole_steps
+from knerve.sequences.tse_timing import ADC_RASTER_S, READ_OVERSAMPLING, sampling, tse_timing
 
 ECHO_TIME_TOLERANCE_S = 0.00005  # consoles print echo times to 0.1 ms
 LEAST_LINES = 3  # ky = 0 and both edges
+THICKNESS_STEP_M = 1e-5
+MOST_STEPS = 1000  # to a slice 10 mm thicker
 STEP_S = 0.001  # nearest valid times are whole milliseconds, rounded to the safe side
 
 
@@ -27,11 +35,11 @@ def check_feasible(protocol: Sections) -> None:
     time = scan_time(protocol)
     _check_echo_time(protocol.echo_train)
     _check_refocusing_train(protocol.echo_train)
-    _check_repetition_time(protocol, time)
     _check_lines(protocol, time)
     _check_slice_gradients(protocol)
     _check_readout_gradient(protocol)
-    _check_encoding_gradients(protocol)
+    inversion_pulse(protocol)  # refuses one that is too short for its spectrum
+    _check_repetition_time(protocol, time, max(time.shot_s, tse_timing(protocol).shot_s))
 
 
 def default_gap(acceleration: float) -> int:
@@ -64,20 +72,21 @@ def _check_refocusing_train(train: EchoTrain) -> None:
         raise refuse("echo_train.echo_time_s", train.echo_time_s, reason, 4 * train.echo_spacing_s)
 
 
-def _check_repetition_time(protocol: Sections, time: ScanTime) -> None:
+def _check_repetition_time(protocol: Sections, time: ScanTime, shot_s: float) -> None:
+    """`shot_s` is what the protocol allows for a shot, or what is played if that takes longer."""
     schedule, n_slices = protocol.schedule, protocol.geometry.n_slices
     if schedule.packages > n_slices:
         reason = f"there are only {n_slices} slices to share among packages"
         raise refuse("schedule.packages", schedule.packages, reason, n_slices)
-    if time.slices_per_package <= time.slices_that_fit:
+    ticks("schedule.repetition_time_s", schedule.repetition_time_s)
+    that_fit = whole_steps(schedule.repetition_time_s / shot_s)
+    if time.slices_per_package <= that_fit:
         return
-    least_s = math.ceil(time.slices_per_package * time.shot_s / STEP_S - ROUNDING) * STEP_S
-    shot = f"{1000 * time.shot_s:.5g} ms"
-    reason = f"it is too short for {time.slices_per_package} slices per package, each excitation takes {shot}"
-    if time.slices_that_fit:
-        packages = math.ceil(n_slices / time.slices_that_fit)
-        fitting = time.slices_that_fit * schedule.packages
-        reason += f" ({packages} packages or {fitting} slices would fit)"
+    least_s = math.ceil(time.slices_per_package * shot_s / STEP_S - ROUNDING) * STEP_S
+    reason = f"it is too short for {time.slices_per_package} slices per package, each excitation takes {1000 * shot_s:.5g} ms"
+    if that_fit:
+        packages = math.ceil(n_slices / that_fit)
+        reason += f" ({packages} packages or {that_fit * schedule.packages} slices would fit)"
     raise refuse("schedule.repetition_time_s", schedule.repetition_time_s, reason, least_s)
 
 
@@ -134,67 +143,39 @@ def _check_slice_gradients(protocol: Sections) -> None:
             reason = (
                 f"the gradient of the {pulse} pulse would be {_mt_per_m(needed)}, over the limit of {_mt_per_m(limit)}"
             )
-            nearest = _rounded_up(bandwidth_hz / (GAMMA_HZ_PER_T * factor * limit), 1e-5)
+            nearest = _thickness_that_fits(protocol, bandwidth_hz / (GAMMA_HZ_PER_T * factor * limit))
             raise refuse("geometry.slice_thickness_m", thickness_m, reason, nearest)
 
 
+def _thickness_that_fits(protocol: Sections, least_m: float) -> float:
+    """The thinnest slice from `least_m` on, to 0.01 mm, whose crushers fit too; `least_m` where none does."""
+    candidates = [_rounded_up(least_m, THICKNESS_STEP_M) + step * THICKNESS_STEP_M for step in range(MOST_STEPS)]
+
+    def fits(thickness_m: float) -> bool:
+        geometry = replace(protocol.geometry, slice_thickness_m=thickness_m)
+        train, schedule, pulses, fat = protocol.echo_train, protocol.schedule, protocol.pulses, protocol.fat_suppression
+        try:
+            tse_timing(Sections(geometry, train, schedule, protocol.undersampling, pulses, fat, protocol.system))
+        except ProtocolError:
+            return False
+        return True
+
+    return candidates[0] if not fits(candidates[-1]) else candidates[bisect_left(candidates, True, key=fits)]
+
+
 def _check_readout_gradient(protocol: Sections) -> None:
-    limit, voxel_m = protocol.system.max_gradient_t_per_m, protocol.geometry.voxel_read_m
-    bandwidth_hz = protocol.echo_train.pixel_bandwidth_hz
+    limit, bandwidth_hz = protocol.system.max_gradient_t_per_m, protocol.echo_train.pixel_bandwidth_hz
     needed = readout_gradient_t_per_m(protocol)
     if needed > limit:
         reason = f"the readout gradient would be {_mt_per_m(needed)}, over the limit of {_mt_per_m(limit)}"
-        nearest = math.floor(limit * GAMMA_HZ_PER_T * voxel_m)
+        dwell_s = 1 / (READ_OVERSAMPLING * protocol.geometry.field_of_view_read_m * GAMMA_HZ_PER_T * limit)
+        nearest = math.floor(1 / (sampling(protocol).n_samples * _rounded_up(dwell_s, ADC_RASTER_S)))
         raise refuse("echo_train.pixel_bandwidth_hz", bandwidth_hz, reason, nearest)
 
 
-def _check_encoding_gradients(protocol: Sections) -> None:
-    """The phase-encoding lobe between refocusing pulse and readout, and the readout's prephaser in the first half spacing."""
-    train, pulses, geometry = protocol.echo_train, protocol.pulses, protocol.geometry
-    prephaser_s = (train.echo_spacing_s - pulses.excitation_duration_s - pulses.refocusing_duration_s) / 2
-    lobes = (
-        ("phase-encoding lobe", geometry.voxel_phase_m, phase_encoding_time_s(protocol)),
-        ("readout prephaser", geometry.voxel_read_m, prephaser_s),
-    )
-    for lobe, voxel_m, available_s in lobes:
-        area = 1 / (2 * voxel_m * GAMMA_HZ_PER_T)  # to the edge of k-space, T s/m
-        needed_s = _shortest_lobe_s(area, protocol)
-        if available_s >= needed_s:
-            continue
-        peak = _lobe_peak(area, available_s, protocol.system.max_slew_rate_t_per_m_per_s)
-        asks = _mt_per_m(peak) if peak else "a faster slew rate than the limit"
-        reason = (
-            f"it leaves {1000 * max(available_s, 0):.3g} ms for the {lobe} of {1000 * voxel_m:g} mm voxels, which then needs "
-            f"{asks}; limits are {_mt_per_m(protocol.system.max_gradient_t_per_m)} and "
-            f"{protocol.system.max_slew_rate_t_per_m_per_s:g} T/m/s"
-        )
-        nearest = _rounded_up(train.echo_spacing_s + 2 * (needed_s - available_s), 1e-5)
-        raise refuse("echo_train.echo_spacing_s", train.echo_spacing_s, reason, nearest)
-
-
 def readout_gradient_t_per_m(protocol: Sections) -> float:
-    """Gradient during the readout: one pixel's bandwidth per voxel."""
-    return protocol.echo_train.pixel_bandwidth_hz / (GAMMA_HZ_PER_T * protocol.geometry.voxel_read_m)
-
-
-def phase_encoding_time_s(protocol: Sections) -> float:
-    """Time between the refocusing pulse and the readout, and between the readout and the next pulse."""
-    train = protocol.echo_train
-    return (train.echo_spacing_s - train.readout_s - protocol.pulses.refocusing_duration_s) / 2
-
-
-def _shortest_lobe_s(area: float, protocol: Sections) -> float:
-    """Duration of the shortest trapezoid (or triangle) of an area in T s/m."""
-    gradient, slew = protocol.system.max_gradient_t_per_m, protocol.system.max_slew_rate_t_per_m_per_s
-    if area <= gradient**2 / slew:
-        return 2 * math.sqrt(area / slew)
-    return area / gradient + gradient / slew
-
-
-def _lobe_peak(area: float, duration_s: float, slew: float) -> float | None:
-    """Amplitude of the trapezoid of an area that lasts `duration_s`; None where the slew rate does not allow it."""
-    squared = (slew * duration_s) ** 2 - 4 * slew * area
-    return None if squared < 0 or duration_s <= 0 else (slew * duration_s - math.sqrt(squared)) / 2
+    """Gradient during the readout, as it is played."""
+    return sampling(protocol).gradient / GAMMA_HZ_PER_T
 
 
 def _mt_per_m(gradient_t_per_m: float) -> str:

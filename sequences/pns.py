@@ -57,6 +57,11 @@ class SafeHardware:
     z: SafeAxis
     is_real: bool = True
 
+    @property
+    def memory_s(self) -> float:
+        """The longest time constant of all filters."""
+        return max(max(axis.tau_ms) for axis in (self.x, self.y, self.z)) * 1e-3
+
 
 EXAMPLE_HARDWARE = SafeHardware(
     "example hardware (no real scanner)",

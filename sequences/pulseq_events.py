@@ -1,4 +1,7 @@
-"""The Pulseq events of a turbo-spin-echo shot: pulses of every slice, gradients, readout, each registered once."""
+"""The Pulseq events of a turbo-spin-echo shot: pulses of every slice, gradients, readout, each registered once.
+
+Offsets in frequency follow the slice's place; those of an inversion of fat follow its chemical shift.
+"""
 
 from __future__ import annotations
 
@@ -10,27 +13,20 @@ import numpy as np
 
 from knerve.sequences.echo_order import NOT_READ
 from knerve.sequences.errors import ProtocolError
+from knerve.sequences.gradient_lobes import Lobe
+from knerve.sequences.inversion_pulse import inversion_pulse
+from knerve.sequences.inversion_timing import InversionTiming
 from knerve.sequences.protocol import Protocol
 from knerve.sequences.quantities import GAMMA_HZ_PER_T
-from knerve.sequences.rf_pulse import RfPulse, excitation_pulse, refocusing_pulse
-from knerve.sequences.slice_profile_epg import SlicePulses
-from knerve.sequences.train_echoes import refocusing_angles
-from knerve.sequences.tse_timing import (
-    ADC_DEAD_TIME_S,
-    ADC_RASTER_S,
-    RASTER_S,
-    RF_DEAD_TIME_S,
-    RF_RINGDOWN_S,
-    Limits,
-    Lobe,
-    tse_timing,
-)
+from knerve.sequences.rasters import RASTER_S, RF_DEAD_TIME_S, RF_RASTER_S, RF_RINGDOWN_S
+from knerve.sequences.rf_pulse import Complex, Real
+from knerve.sequences.train_echoes import refocusing_angles, slice_pulses
+from knerve.sequences.tse_timing import ADC_DEAD_TIME_S, ADC_RASTER_S, axis_limits, tse_timing
 
 if TYPE_CHECKING:
     from pypulseq import Sequence
 
 Event = SimpleNamespace  # what PyPulseq calls an event
-RF_RASTER_S = 1e-6
 EXCITATION_PHASE_RAD = math.pi / 2  # ahead of the refocusing pulses: Carr-Purcell-Meiboom-Gill
 
 
@@ -49,14 +45,10 @@ class TseEvents:
     """
 
     def __init__(self, protocol: Protocol, n_lines_full: int) -> None:
-        system = protocol.system
-        limits = Limits(
-            system.max_gradient_t_per_m * GAMMA_HZ_PER_T, system.max_slew_rate_t_per_m_per_s * GAMMA_HZ_PER_T
-        )
         self.protocol, self.n_lines_full = protocol, n_lines_full
         self.angles_deg: list[float] = refocusing_angles(protocol.echo_train).tolist()
-        self.pulses = _slice_pulses(protocol, max(map(abs, self.angles_deg)))
-        self.timing = tse_timing(protocol, self.pulses, limits)
+        self.pulses, self.inversion_pulse = slice_pulses(protocol), inversion_pulse(protocol)
+        self.timing, limits = tse_timing(protocol), axis_limits(protocol)
         self.pulseq = _pypulseq()
         self.opts = self.pulseq.Opts(  # every raster by name: other packages change PyPulseq's defaults
             max_grad=limits.gradient,
@@ -64,7 +56,7 @@ class TseEvents:
             grad_unit="Hz/m",
             slew_unit="Hz/m/s",
             gamma=GAMMA_HZ_PER_T,
-            B0=system.field_strength_t,
+            B0=protocol.system.field_strength_t,
             rf_dead_time=RF_DEAD_TIME_S,
             rf_ringdown_time=RF_RINGDOWN_S,
             adc_dead_time=ADC_DEAD_TIME_S,
@@ -76,8 +68,11 @@ class TseEvents:
         self.sequence: Sequence = self.pulseq.Sequence(system=self.opts)
         self._pulse_events: dict[tuple[str, int, float], Event] = {}
         self._encodings: dict[int, Event] = {}
+        self._labels: dict[tuple[str, int], Event] = {}
         self._make_slice_gradients()
         self._make_readout()
+        if self.timing.inversion:
+            self._make_inversion(self.timing.inversion)
 
     def position_m(self, index: int) -> float:
         """Place of a slice along z, 0 in the middle of all."""
@@ -86,7 +81,11 @@ class TseEvents:
 
     def label(self, name: str, value: int) -> Event:
         """A label that holds until it is set again."""
-        return self.pulseq.make_label(name, "SET", value)
+        if (name, value) not in self._labels:
+            event = self.pulseq.make_label(name, "SET", value)
+            event.id = self.sequence.register_label_event(event)
+            self._labels[name, value] = event
+        return self._labels[name, value]
 
     def delay(self, duration_s: float) -> Event:
         """Nothing, on the raster."""
@@ -99,7 +98,7 @@ class TseEvents:
         delay_s = round((middle_s - (1 - pulse.rephasing) * pulse.duration_s) / RF_RASTER_S) * RF_RASTER_S
         offset_hz = timing.excitation_gradient * self.position_m(index)
         return self._pulse_event(
-            "excitation", index, pulse, pulse.flip_deg, offset_hz, EXCITATION_PHASE_RAD, delay_s, middle_s - delay_s
+            ("excitation", index, pulse.flip_deg), pulse.b1_hz, pulse.duration_s, offset_hz, delay_s, middle_s - delay_s
         )
 
     def refocusing(self, index: int, angle_deg: float) -> Event:
@@ -107,25 +106,39 @@ class TseEvents:
         timing, pulse = self.timing, self.pulses.refocusing
         offset_hz = timing.refocusing_gradient * self.position_m(index)
         delay_s = (timing.refocus_s - pulse.duration_s) / 2
-        return self._pulse_event("refocusing", index, pulse, angle_deg, offset_hz, 0.0, delay_s, pulse.duration_s / 2)
+        b1_hz = pulse.b1_hz * (angle_deg / pulse.flip_deg)
+        key = ("refocusing", index, angle_deg)
+        return self._pulse_event(key, b1_hz, pulse.duration_s, offset_hz, delay_s, pulse.duration_s / 2)
+
+    def inversion(self, index: int) -> list[list[Event]]:
+        """The blocks before the excitation of a slice: inversion, spoilers, wait; none where nothing is inverted."""
+        timing, pulse = self.timing.inversion, self.inversion_pulse
+        if timing is None or pulse is None:
+            return []
+        offset_hz = timing.gradient * self.position_m(index) + pulse.centre_hz
+        delay_s = timing.middle_s - pulse.duration_s / 2
+        slab = index if pulse.is_selective else 0
+        event = self._pulse_event(
+            ("inversion", slab, 180.0), pulse.b1_hz, pulse.duration_s, offset_hz, delay_s, pulse.duration_s / 2
+        )
+        blocks = [[event, self.inversion_plateau], [self.inversion_spoiler, self.inversion_spoiler_phase]]
+        return [*blocks, [self.inversion_wait]] if timing.wait_s > 0 else blocks
 
     def _pulse_event(
         self,
-        use: str,
-        index: int,
-        pulse: RfPulse,
-        angle_deg: float,
+        key: tuple[str, int, float],
+        b1_hz: Real | Complex,
+        duration_s: float,
         offset_hz: float,
-        phase_rad: float,
         delay_s: float,
         centre_s: float,
     ) -> Event:
-        """A pulse scaled to an angle; its phase is reached at `centre_s` whatever the slice's frequency."""
-        key = (use, index, angle_deg)
+        """A pulse (use, slice, angle); its phase is reached at `centre_s` whatever the slice's frequency."""
         if key not in self._pulse_events:
-            repeats = round(pulse.duration_s / RF_RASTER_S / len(pulse.b1_hz))
+            use, _, angle_deg = key
+            phase_rad = EXCITATION_PHASE_RAD if use == "excitation" else 0.0
             event = self.pulseq.make_arbitrary_rf(
-                np.repeat(pulse.b1_hz, repeats) * (angle_deg / pulse.flip_deg),
+                np.repeat(b1_hz, round(duration_s / RF_RASTER_S / len(b1_hz))),
                 flip_angle=math.radians(abs(angle_deg)),
                 no_signal_scaling=True,
                 delay=delay_s,
@@ -147,7 +160,7 @@ class TseEvents:
         step = -step if rewind else step
         if step not in self._encodings:
             extent_m = geometry.field_of_view_phase_m * (1 + geometry.phase_oversampling)
-            duration_s, ramp_s = timing.crusher.duration_s, timing.encode_ramp_s
+            duration_s, ramp_s = timing.encoding.duration_s, timing.encoding.ramp_s
             event = self.pulseq.make_trapezoid(
                 "y",
                 amplitude=step / extent_m / (duration_s - ramp_s),
@@ -171,6 +184,7 @@ class TseEvents:
             delay=timing.lead_s - timing.excitation_ramp_s,
             system=self.opts,
         )
+        self.slice_gradient.id = self.sequence.register_grad_event(self.slice_gradient)
         self.balance = self._lobe("z", timing.balance)
         self.refocusing_plateau = self._plateau("z", timing.refocusing_gradient, timing.refocus_s)
         self.crusher_after = self._lobe("z", timing.crusher)
@@ -178,7 +192,7 @@ class TseEvents:
         self.spoiler = self._lobe("z", timing.spoiler)
 
     def _make_readout(self) -> None:
-        timing, height = self.timing, self.timing.readout_gradient
+        timing, read, height = self.timing, self.timing.sampling, self.timing.sampling.gradient
         ramp_s, beside_s = timing.readout_ramp_s, timing.crusher.duration_s
         self.prephaser = self._lobe("x", timing.prephaser)
         self.read_up = self._gradient("x", [0.0, beside_s - ramp_s, beside_s], [0.0, 0.0, height])
@@ -187,8 +201,27 @@ class TseEvents:
         spoiling_s = timing.spoiler.duration_s
         self.read_down_spoiling = self._gradient("x", [0.0, ramp_s, spoiling_s], [height, 0.0, 0.0])
         self.adc: Event = self.pulseq.make_adc(
-            timing.n_samples, dwell=timing.dwell_s, delay=timing.adc_delay_s, system=self.opts
+            read.n_samples, dwell=read.dwell_s, delay=timing.adc_delay_s, system=self.opts
         )
+        self.adc.id, _ = self.sequence.register_adc_event(self.adc)
+
+    def _make_inversion(self, timing: InversionTiming) -> None:
+        """A plateau for the pulse, or as much time without gradient; the spoilers; the wait."""
+        block_s = timing.lead_s + timing.plateau_s + timing.tail_s
+        self.inversion_plateau = self.delay(block_s)
+        if timing.gradient:
+            self.inversion_plateau = self.pulseq.make_trapezoid(
+                "z",
+                amplitude=timing.gradient,
+                rise_time=timing.ramp_s,
+                fall_time=timing.ramp_s,
+                flat_time=timing.plateau_s,
+                delay=timing.lead_s - timing.ramp_s,
+                system=self.opts,
+            )
+        self.inversion_spoiler = self._lobe("z", timing.spoiler)
+        self.inversion_spoiler_phase = self._lobe("y", timing.spoiler_phase)
+        self.inversion_wait = self.delay(timing.wait_s)
 
     def _lobe(self, channel: str, shape: Lobe) -> Event:
         return self._gradient(channel, *shape.points)
@@ -206,15 +239,6 @@ class TseEvents:
         )
         event.id, event.shape_IDs = self.sequence.register_grad_event(event)
         return event
-
-
-def _slice_pulses(protocol: Protocol, largest_deg: float) -> SlicePulses:
-    asked, excitation_deg = protocol.pulses, protocol.echo_train.excitation_angle_deg
-    return SlicePulses(
-        excitation_pulse(asked.excitation_duration_s, asked.excitation_time_bandwidth, excitation_deg),
-        refocusing_pulse(asked.refocusing_duration_s, asked.refocusing_time_bandwidth, largest_deg),
-        asked.refocusing_slice_factor,
-    )
 
 
 def _pypulseq() -> ModuleType:

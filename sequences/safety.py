@@ -47,6 +47,23 @@ class Check:
         return "pass" if self.value <= self.limit else "fail"
 
 
+@dataclass(frozen=True)
+class CheckResult:
+    """A check as plain values: the quantity, its limit and the verdict, which is never "pass" where one of the two is missing."""
+
+    name: str
+    unit: str
+    value: float | None
+    limit: float | None
+    verdict: Verdict
+    note: str
+
+
+def results(checks: Sequence[Check]) -> tuple[CheckResult, ...]:
+    """Checks with their verdicts written out."""
+    return tuple(CheckResult(each.name, each.unit, each.value, each.limit, each.verdict, each.note) for each in checks)
+
+
 def overall(checks: Sequence[Check]) -> Verdict:
     """One failure fails; otherwise one check not evaluated leaves the whole not evaluated, and so does no check at all."""
     verdicts = {check.verdict for check in checks}
@@ -77,9 +94,13 @@ def check_b1_rms(value_ut: float, limit_ut: float | None = None) -> Check:
     return Check("B1+rms", "µT", value_ut, limit_ut, "" if limit_ut is not None else "no limit was given")
 
 
-def check_peak_b1(pulses: Sequence[tuple[RfPulse, float]], limit_ut: float | None = None) -> Check:
-    """Largest B1 of pulses, each with its largest flip angle in degrees, against what the transmitter gives."""
-    peak_ut = max(pulse.peak_b1_ut * abs(flip_deg) / pulse.flip_deg for pulse, flip_deg in pulses)
+def scaled_peak_ut(pulse: RfPulse, flip_deg: float) -> float:
+    """Largest B1 in µT of a pulse that is scaled to a flip angle."""
+    return pulse.peak_b1_ut * abs(flip_deg) / pulse.flip_deg
+
+
+def check_peak_b1(peak_ut: float, limit_ut: float | None = None) -> Check:
+    """Largest B1 of all pulses against what the transmitter gives."""
     return Check("peak B1", "µT", peak_ut, limit_ut, "" if limit_ut is not None else "no limit was given")
 
 
@@ -118,23 +139,23 @@ def check_gradients(waveform_mt_per_m: Real | None, raster_s: float, limits: Gra
     quantities = (("gradient", "mT/m", amplitude), ("slew rate", "T/m/s", slew))
     if waveform_mt_per_m is None:
         return tuple(
-            Check(f"{name}, {scope}", unit, None, limit, "no gradient waveform")
+            Check(f"{name}, {scope}", unit, None, limit, "no gradient waveform; the export makes and checks it")
             for name, unit, limit in quantities
             for scope in ("one axis", "vector")
         )
     waveform = np.asarray(waveform_mt_per_m, dtype=np.float64)
     rate = np.diff(waveform, axis=1) / raster_s * 1e-3
+    tilted = "any orientation: in a tilted slice one axis may have to give it"
     return tuple(
         check
         for (name, unit, limit), values in zip(quantities, (waveform, rate), strict=True)
         for check in (
-            Check(f"{name}, one axis", unit, float(np.abs(values).max(initial=0.0)), limit, ""),
-            Check(
-                f"{name}, vector",
-                unit,
-                float(np.sqrt((values**2).sum(axis=0)).max(initial=0.0)),
-                limit,
-                "any orientation",
-            ),
+            Check(f"{name}, one axis", unit, _largest(np.abs(values)), limit, ""),
+            Check(f"{name}, vector", unit, _largest(np.sqrt((values**2).sum(axis=0))), limit, tilted),
         )
     )
+
+
+def _largest(values: Real) -> float:
+    """Rounded, so that a gradient at its limit is not above it."""
+    return round(float(values.max(initial=0.0)), 6)

@@ -128,13 +128,15 @@ def _console_rows(protocol: Protocol, evaluation: Evaluation) -> Iterator[Row]:
     if b1_rms is None:
         yield "B1+rms", "not evaluated", ""
     else:
-        yield "B1+rms", _b1_rms(protocol, b1_rms), CALCULATED
+        yield "B1+rms", f"{b1_rms:.2f} µT over TR", CALCULATED
     yield "RF energy of the train", f"{100 * evaluation.relative_rf_energy:.0f} % of 180 degrees throughout", CALCULATED
 
 
 def _hidden_rows(evaluation: Evaluation) -> Iterator[Row]:
     fat, quality = evaluation.fat, evaluation.pattern
     yield "Contrast nerve / fat", _ratio(evaluation.nerve_to_fat), CALCULATED
+    if evaluation.fat_null_s is not None:
+        yield "Inversion time that nulls fat", f"{evaluation.fat_null_s * 1e3:.1f} ms", CALCULATED
     yield "Contrast nerve / muscle", _ratio(evaluation.nerve_to_muscle), CALCULATED
     yield (
         "Fat shift at the nerve",
@@ -254,12 +256,6 @@ def _fat_suppression(protocol: Protocol) -> str:
 def _fat_fields(protocol: Protocol) -> tuple[str, ...]:
     names = ("fat_suppression.method", "fat_suppression.inversion_time_s")
     return names[:1] if protocol.fat_suppression.inversion_time_s is None else names
-
-
-def _b1_rms(protocol: Protocol, b1_rms_ut: float) -> str:
-    if protocol.fat_suppression.method == "none":
-        return f"{b1_rms_ut:.2f} µT over TR"
-    return f"at least {b1_rms_ut:.2f} µT (no inversion pulse)"
 
 
 def _voxel(result: TissueResult) -> str:

@@ -11,6 +11,7 @@ import pytest
 
 from knerve.sequences.epg import tse_echoes
 from knerve.sequences.evaluation import TISSUES, evaluate
+from knerve.sequences.inversion_pulse import inversion_pulse
 from knerve.sequences.protocol import Protocol, preset_names
 from knerve.sequences.refocusing_trains import relative_energy
 from knerve.sequences.sections import FatSuppression
@@ -72,9 +73,9 @@ def test_relative_snr_of_planning(navigate):
 
 def test_fat_moves_by_its_frequency(navigate):
     fat, shift_hz = evaluate(navigate).fat, 3.4e-6 * 42.577478461e6 * 3
-    assert fat.read_mm == pytest.approx(shift_hz / 226 * 0.29)
+    assert fat.read_mm == pytest.approx(shift_hz / 252 * 0.29)
     assert fat.slice_mm == pytest.approx(shift_hz / (4 / 2.56e-3) * 3)
-    assert fat.slice_refocused_mm == pytest.approx(shift_hz / (3 / 2e-3) * 3.6)
+    assert fat.slice_refocused_mm == pytest.approx(shift_hz / (3 / 2.5e-3) * 3.6)
 
 
 def test_what_was_not_looked_at_is_never_a_pass(navigate):
@@ -90,6 +91,39 @@ def test_b1_rms_grows_with_the_angle_and_the_slices(navigate):
     more = evaluate(replace(navigate, geometry=replace(navigate.geometry, n_slices=20)))
     assert more.b1_rms_ut == pytest.approx(result.b1_rms_ut * np.sqrt(20 / 15))
     assert evaluate(with_train(navigate, refocusing_angle_deg=120.0)).b1_rms_ut < result.b1_rms_ut
+
+
+def test_the_presets_pulses_stay_below_what_body_coils_give():
+    for name in preset_names():
+        peak = next(each for each in evaluate(Protocol.load(name)).checks if each.name == "peak B1")
+        assert (peak.verdict, peak.limit) == ("not evaluated", None)  # no coil is known
+        assert 15 < peak.value < 17  # µT
+
+
+def test_an_inversion_counts_in_b1():
+    stir = Protocol.load("stir")
+    plain, result = evaluate(replace(stir, fat_suppression=FatSuppression())), evaluate(stir)
+    energy_ut2_s = inversion_pulse(stir).energy_ut2_s
+    assert result.b1_rms_ut**2 == pytest.approx(plain.b1_rms_ut**2 + 15 * energy_ut2_s / 5.0)
+    short = replace(stir, fat_suppression=FatSuppression("stir", 0.22, 0.006))
+    peak = next(each for each in evaluate(short).checks if each.name == "peak B1")
+    assert peak.value == pytest.approx(inversion_pulse(short).peak_b1_ut)
+    assert peak.value > 17
+
+
+@pytest.mark.parametrize(
+    ("method", "low_s", "high_s"), [("none", None, None), ("stir", 0.235, 0.257), ("spair", 0.1, 0.15)]
+)
+def test_the_null_of_fat_is_told(method, low_s, high_s):
+    stir = Protocol.load("stir")
+    null_s = evaluate(replace(stir, fat_suppression=FatSuppression(method, low_s))).fat_null_s
+    assert null_s is None if low_s is None else low_s < null_s < high_s
+    if method == "stir":  # and there is none where TR has no room for it
+        one = replace(stir.geometry, n_slices=1)
+        brief = replace(stir.schedule, repetition_time_s=0.14)
+        short = replace(stir, geometry=one, schedule=brief, fat_suppression=FatSuppression("stir", 0.04))
+        short = with_train(short, refocusing_angle_deg=10.0)  # so low that fat recovers during the train
+        assert evaluate(short).fat_null_s is None
 
 
 @pytest.mark.parametrize("kind", ["constant", "ramped", "traps", "hyperecho"])

@@ -19,6 +19,7 @@ from knerve.sequences.errors import ProtocolError
 from knerve.sequences.protocol import Protocol
 from knerve.sequences.pulseq_export import build_sequence, export, interleaved
 from knerve.sequences.quantities import GAMMA_HZ_PER_T
+from knerve.sequences.sections import FatSuppression
 
 pytest.importorskip("sigpy", reason="SigPy designs the pulses")
 pytest.importorskip("pypulseq", reason="PyPulseq writes the files")
@@ -67,7 +68,18 @@ class SeqFile:
     def row(self, table: str, event: int) -> list[float]:
         """The numbers of an event after its id."""
         row = next(row for row in self.tables[table] if int(row[0]) == event)
-        return [float(value) for value in row[1:] if value not in "er"]
+        return [float(value) for value in row[1:] if value not in "eri"]
+
+    def n_samples(self, pulse: int) -> int:
+        """How many samples of 1 µs a pulse has."""
+        shapes = self.tables["SHAPES"]
+        at = shapes.index(["shape_id", str(int(self.row("RF", pulse)[1]))])
+        return int(shapes[at + 1][1])
+
+    def delay_s(self, pulse: int) -> float:
+        """When a pulse begins in its block: version 1.5 gives its middle first."""
+        row = self.row("RF", pulse)
+        return row[5 if len(row) > 8 else 4] * 1e-6
 
     def definition(self, name: str) -> list[str]:
         """The words of a definition."""
@@ -162,7 +174,7 @@ def test_total_duration(written):
 
 def test_each_pulse_has_the_gradient_and_the_offset_of_its_own_bandwidth(written, protocol):
     excite, refocus = written.blocks[0], written.blocks[2]
-    excitation, refocusing = 4 / 0.00256 / 0.003, 3 / 0.002 / 0.0036  # Hz/m
+    excitation, refocusing = 4 / 0.00256 / 0.003, 3 / 0.0025 / 0.0036  # Hz/m
     assert written.row("TRAP", excite.z)[0] == pytest.approx(excitation, rel=1e-5)
     assert written.row("GRADIENTS", refocus.z)[0] == pytest.approx(refocusing, rel=1e-5)
     place_m = -0.5 * (protocol.geometry.slice_thickness_m + protocol.geometry.slice_gap_m)
@@ -203,7 +215,7 @@ def test_crushers_wind_whole_cycles_on_both_sides(protocol):
     blocks = [sequence.get_block(index) for index in range(3, 10)]  # refocus, encode, read, rewind, refocus
     areas = [0.0 if block.gz is None else np.trapezoid(block.gz.waveform, block.gz.tt) for block in blocks]
     after, before = areas[0] / 2 + areas[1], areas[3] + areas[4] / 2
-    assert [after * 0.003, before * 0.003] == pytest.approx([6.0, 6.0], abs=1e-6)
+    assert [after * 0.003, before * 0.003] == pytest.approx([4.0, 4.0], abs=1e-6)
 
 
 def test_slices_are_interleaved():
@@ -224,22 +236,53 @@ def test_packages_read_every_slice(protocol, tmp_path):
     assert counts == {0: 165, 1: 165, 2: 165}
 
 
-def test_inversion_is_refused_by_name(tmp_path):
-    with pytest.raises(ProtocolError, match=r"fat_suppression\.method is 'stir'; inversion pulses are not exported"):
-        export(Protocol.load("stir"), tmp_path / "scan.seq")
-    assert not list(tmp_path.iterdir())
+@pytest.mark.parametrize("version", ["1.5", "1.4.1"])
+@pytest.mark.parametrize(("method", "inversion_time_s"), [("stir", 0.22), ("spair", 0.1)])
+def test_every_shot_begins_with_its_inversion(method, inversion_time_s, version, tmp_path):
+    stir = Protocol.load("stir")
+    protocol = replace(
+        stir,
+        geometry=replace(stir.geometry, n_slices=2),
+        fat_suppression=FatSuppression(method, inversion_time_s),
+    )
+    result = export(protocol, tmp_path / "scan.seq", version)
+    seq = read_seq(tmp_path / "scan.seq")
+    pulses = [block for block in seq.blocks if block.rf]
+    inversions = {pulse for pulse in {block.rf for block in pulses} if seq.n_samples(pulse) == 10_000}
+    starts = [at for at, block in enumerate(pulses) if block.rf in inversions]
+    assert starts == list(range(0, len(pulses), 11))  # inversion, excitation, nine refocusing pulses
+    assert len(starts) == 2 * 12
+    for at in starts:
+        inversion, excitation = pulses[at], pulses[at + 1]
+        _, rise_us, flat_us, _, wait_us = seq.row("TRAP", excitation.z)
+        inverted_s = inversion.start_s + seq.delay_s(inversion.rf) + 0.005
+        excited_s = excitation.start_s + (wait_us + rise_us + flat_us / 2) * 1e-6
+        assert excited_s - inverted_s == pytest.approx(inversion_time_s, abs=1e-9)
+        offset_hz = seq.row("RF", inversion.rf)[-2]
+        if method == "stir":  # the gradient of the excitation, and its offset
+            assert seq.row("TRAP", inversion.z)[0] == seq.row("TRAP", excitation.z)[0]
+            assert offset_hz == pytest.approx(seq.row("RF", excitation.rf)[-2])
+        else:
+            assert (inversion.z, offset_hz) == (0, pytest.approx(-3.4e-6 * GAMMA_HZ_PER_T * 3.0, rel=1e-5))
+    assert result.duration_s == 60.0
+    assert [float(word) for word in seq.definition("TI")] == [inversion_time_s]
 
 
-def test_off_the_raster_and_too_short_are_refused_with_the_nearest_value(protocol):
-    def spaced(spacing_s: float) -> Protocol:
-        train = replace(protocol.echo_train, echo_spacing_s=spacing_s, echo_time_s=8 * spacing_s)
-        return replace(protocol, echo_train=train)
-
-    with pytest.raises(ProtocolError, match=r"echo_spacing_ms is 9.396.* Nearest valid value: 9.4"):
-        build_sequence(spaced(0.009396))
-    with pytest.raises(ProtocolError, match="do not fit") as refused:
-        build_sequence(spaced(0.0089))
-    assert build_sequence(spaced(float(str(refused.value.nearest)) / 1e3)) is not None
+def test_what_show_accepts_is_exported(protocol):
+    """Either both take an echo spacing or both refuse it, in the making of the protocol, with a nearest value that is right."""
+    small = replace(protocol, schedule=replace(protocol.schedule, averages=1, dummy_shots=0))
+    small = replace(small, geometry=replace(small.geometry, n_slices=1))
+    refused = 0
+    for spacing_s in (8.9e-3, 8.99e-3, 9.02e-3, 9.03e-3, 9.396e-3):
+        train = replace(small.echo_train, echo_spacing_s=spacing_s, echo_time_s=8 * spacing_s)
+        try:
+            accepted = replace(small, echo_train=train)
+        except ProtocolError as problem:
+            nearest_s = float(str(problem.nearest)) / 1e3
+            train = replace(train, echo_spacing_s=nearest_s, echo_time_s=8 * nearest_s)
+            accepted, refused = replace(small, echo_train=train), refused + 1
+        assert build_sequence(accepted).duration()[0] == pytest.approx(33.0)
+    assert refused == 3
 
 
 def test_the_command_writes_navigate(tmp_path, capsys, monkeypatch):
@@ -251,4 +294,7 @@ def test_the_command_writes_navigate(tmp_path, capsys, monkeypatch):
     assert not stop.value.code
     assert said["duration_s"] == 33.0
     assert said["n_readouts"] == 15 * 165
+    verdicts = {check["name"]: check["verdict"] for check in said["checks"]}
+    assert verdicts["gradient, vector"] == verdicts["slew rate, vector"] == "pass"
+    assert verdicts["nerve stimulation (SAFE)"] == verdicts["peak B1"] == "not evaluated"
     assert [path.name for path in tmp_path.iterdir()] == ["navigate.seq"]

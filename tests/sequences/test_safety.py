@@ -12,6 +12,7 @@ from knerve.sequences.quantities import GAMMA_HZ_PER_T
 from knerve.sequences.rf_pulse import RfPulse
 from knerve.sequences.safety import (
     Check,
+    CheckResult,
     GradientLimits,
     b1_rms_ut,
     check_b1_rms,
@@ -20,6 +21,8 @@ from knerve.sequences.safety import (
     check_sar,
     overall,
     relative_sar,
+    results,
+    scaled_peak_ut,
     shot_energy_ut2_s,
 )
 
@@ -78,8 +81,14 @@ def test_sar_needs_the_coil():
 def test_b1_has_no_default_limit():
     assert check_b1_rms(0.01).verdict == "not evaluated"
     assert check_b1_rms(3.0, 2.8).verdict == "fail"
-    peak = check_peak_b1([(hard_pulse(10.0, 90.0), 90.0), (hard_pulse(10.0, 90.0), 180.0)], 13.0)
-    assert peak.value == pytest.approx(2 * hard_pulse(10.0, 90.0).peak_b1_ut)
+    assert scaled_peak_ut(hard_pulse(10.0, 90.0), -180.0) == pytest.approx(2 * hard_pulse(10.0, 90.0).peak_b1_ut)
+    assert check_peak_b1(20.3).verdict == "not evaluated"
+    assert check_peak_b1(20.3, 15.0).verdict == "fail"
+
+
+def test_results_are_the_checks_with_their_verdicts():
+    (result,) = results([Check("a", "mT/m", 1.0, 2.0, "why")])
+    assert result == CheckResult("a", "mT/m", 1.0, 2.0, "pass", "why")
 
 
 def test_gradients_on_one_axis_and_as_a_vector():
