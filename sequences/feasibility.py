@@ -76,7 +76,7 @@ def _check_repetition_time(protocol: Sections, time: ScanTime, shot_s: float) ->
     """`shot_s` is what the protocol allows for a shot, or what is played if that takes longer."""
     schedule, n_slices = protocol.schedule, protocol.geometry.n_slices
     if schedule.packages > n_slices:
-        reason = f"there are only {n_slices} slices to share among packages"
+        reason = f"only {n_slices} can be filled with a slice each"
         raise refuse("schedule.packages", schedule.packages, reason, n_slices)
     ticks("schedule.repetition_time_s", schedule.repetition_time_s)
     that_fit = whole_steps(schedule.repetition_time_s / shot_s)
