@@ -15,6 +15,12 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 COARSE_STEP_MM = 2.5  # sensitivities are smooth inside the leg: computed at this pitch, interpolated to any raster
+CONDUCTOR_MM = 10.0  # half the width of a loop's strip: closer to the wire the field does not grow
+COILS_OF_TWO_RINGS = 20  # with more, loops of three rings keep a useful size
+OVERLAP = 1.15  # diameter over pitch of a ring's loops at which neighbours decouple
+LOOP_RADIUS_MM = (20.0, 55.0)
+
+Vector = tuple[float, float, float]
 
 
 @dataclass(frozen=True)
@@ -22,6 +28,7 @@ class LegArray:
     """Loops in staggered rings around the z axis: loop i looks inwards at angle 360° i / n_coils from ring i % n_rings.
 
     Loops of one ring overlap as real arrays do to decouple neighbours (diameter about 1.15 times their pitch at 16 coils).
+    The axis runs through `centre_mm` in patient coordinates, beside the magnet's axis for a left or a right leg.
     """
 
     n_coils: int = 16
@@ -30,6 +37,17 @@ class LegArray:
     ring_distance_mm: float = 60.0
     loop_radius_mm: float = 38.0
     segments_per_loop: int = 48
+    centre_mm: Vector = (0.0, 0.0, 0.0)
+
+    @classmethod
+    def around(cls, centre_mm: Vector, n_coils: int) -> LegArray:
+        """The array of this many loops whose rings cover the knee at `centre_mm`, loops sized to decouple."""
+        n_rings = 2 if n_coils <= COILS_OF_TWO_RINGS else 3
+        pitch_mm = 2 * math.pi * cls.ring_radius_mm * n_rings / n_coils
+        smallest, largest = LOOP_RADIUS_MM
+        radius_mm = min(max(OVERLAP * pitch_mm / 2, smallest), largest)
+        distance_mm = 1.6 * radius_mm
+        return cls(n_coils, n_rings, ring_distance_mm=distance_mm, loop_radius_mm=radius_mm, centre_mm=centre_mm)
 
     def sensitivities(self, x_mm: Tensor, y_mm: Tensor, z_mm: float) -> Tensor:
         """Complex sensitivities (coil, y, x) in the plane z on the grid of `x_mm (x,)` and `y_mm (y,)`, complex64.
@@ -37,16 +55,22 @@ class LegArray:
         Scaled so that the root sum of squares on the axis, at z = 0, is 1.
         """
         plane = torch.stack(torch.broadcast_tensors(x_mm[None, :], y_mm[:, None], torch.tensor(z_mm)), dim=-1)
-        fields = [self._field(loop, plane.to(torch.float64)) for loop in range(self.n_coils)]
-        axis = torch.zeros(1, 1, 3, dtype=torch.float64)
-        at_axis = torch.stack([self._field(loop, axis) for loop in range(self.n_coils)])
-        return (torch.stack(fields) / at_axis.abs().square().sum().sqrt()).to(torch.complex64)
+        return self.at_points(plane.to(torch.float64))
+
+    def at_points(self, points_mm: Tensor) -> Tensor:
+        """Complex sensitivities (coil, ...) at patient coordinates (..., 3), scaled to 1 at the array's centre, complex64."""
+        points = points_mm - torch.tensor(self.centre_mm, dtype=torch.float64)
+        fields = [self._field(loop, points) for loop in range(self.n_coils)]
+        middle = torch.zeros(1, 1, 3, dtype=torch.float64)
+        in_middle = torch.stack([self._field(loop, middle) for loop in range(self.n_coils)])
+        return (torch.stack(fields) / in_middle.abs().square().sum().sqrt()).to(torch.complex64)
 
     def _field(self, loop: int, points: Tensor) -> Tensor:
-        """Bx - i By of one loop at `points (y, x, 3)`."""
+        """Bx - i By of one loop at `points (..., 3)` from the array's centre."""
         middles, steps = self._segments(loop)
         flat = points.reshape(-1, 3)
-        weights = torch.cdist(flat, middles, compute_mode="donot_use_mm_for_euclid_dist") ** -3  # (point, segment)
+        distances = torch.cdist(flat, middles, compute_mode="donot_use_mm_for_euclid_dist")
+        weights = distances.clamp(min=CONDUCTOR_MM) ** -3  # (point, segment)
         # the sum over segments of w dl × (r - r_mid), with r taken out of the sum
         field = torch.linalg.cross(weights @ steps, flat) - weights @ torch.linalg.cross(steps, middles)
         return torch.complex(field[:, 0], -field[:, 1]).reshape(points.shape[:-1])

@@ -21,10 +21,14 @@ os.environ.setdefault("GOMP_SPINCOUNT", "30000")
 
 if TYPE_CHECKING:
     from knerve.datasets.description import ScanDescription
+    from knerve.datasets.scan_plane import Anatomy
+    from knerve.datasets.simulate import SimulatedScan
+    from knerve.datasets.simulation_settings import SimulationSettings
     from knerve.recon.errors import KnerveError
     from knerve.recon.images import ImageSeries
     from knerve.recon.scan import RawScan
     from knerve.recon.settings import Method, Settings
+    from knerve.sequences.protocol import Protocol
 
     __version__: str
 else:
@@ -43,20 +47,25 @@ else:
 __all__ = [
     "ImageSeries",
     "KnerveError",
+    "Protocol",
     "RawScan",
     "Settings",
+    "SimulationSettings",
     "__version__",
     "describe",
     "read",
     "reconstruct",
     "save",
+    "simulate",
 ]
 
 _HOMES = {
     "ImageSeries": "knerve.recon.images",
     "KnerveError": "knerve.recon.errors",
+    "Protocol": "knerve.sequences.protocol",
     "RawScan": "knerve.recon.scan",
     "Settings": "knerve.recon.settings",
+    "SimulationSettings": "knerve.datasets.simulation_settings",
 }
 
 
@@ -117,6 +126,38 @@ def save(images: ImageSeries, directory: str | Path, *, formats: frozenset[str] 
     Raises:
         OutputError: the folder cannot be written, or holds files of others.
     """
-    from knerve.datasets.saving import DEFAULT_FORMATS, save_images
+    from knerve.datasets.output_formats import DEFAULT_FORMATS
+    from knerve.datasets.saving import save_images
 
     return save_images(images, directory, formats=DEFAULT_FORMATS if formats is None else formats)
+
+
+def simulate(
+    protocol: Protocol | str,
+    path: str | Path,
+    *,
+    anatomy: Anatomy | None = None,
+    settings: SimulationSettings | None = None,
+) -> SimulatedScan:
+    """Scan the digital knee, or another anatomy, with a protocol: an ISMRMRD raw file, and the truth beside it.
+
+    Args:
+        protocol: or the name of a preset, or of a TOML file.
+        path: raw file to write; the truth goes to `<stem>-truth.h5` beside it.
+        anatomy: what lies in the scanner; None is the digital knee of the settings' seed.
+        settings: coils, noise, imperfections, place; None takes the defaults.
+
+    Raises:
+        ProtocolError: there is no such protocol, or it is not a valid one.
+        SettingsError: the settings do not fit the scan.
+        OutputError: the files cannot be written.
+    """
+    from knerve.datasets.knee import digital_knee
+    from knerve.datasets.simulate import simulate as run
+    from knerve.datasets.simulation_settings import SimulationSettings
+    from knerve.sequences.protocol import Protocol
+
+    settings = SimulationSettings() if settings is None else settings
+    protocol = Protocol.load(protocol) if isinstance(protocol, str) else protocol
+    anatomy = digital_knee(seed=settings.seed) if anatomy is None else anatomy
+    return run(protocol, anatomy, Path(path), settings=settings)
