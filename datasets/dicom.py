@@ -26,9 +26,10 @@ from knerve.datasets.dicom_values import (
     text,
     time_value,
 )
-from knerve.datasets.display_window import window_in_words, window_top
+from knerve.datasets.display_window import window_in_words
+from knerve.datasets.plane_series import PlaneSeries
 from knerve.datasets.provenance import comments, how_made, series_description, software_version
-from knerve.datasets.slice_planes import Plane, pixels, planes
+from knerve.datasets.slice_planes import Plane
 from knerve.recon.images import ImageSeries
 from knerve.recon.scan import ScanHeader
 
@@ -41,26 +42,34 @@ _SCANNING_SEQUENCE = {
 _RESEARCH_MODE = "RM"  # DICOM's word for a sequence that its own terms do not name
 
 
-def write_dicom(images: ImageSeries, folder: Path) -> tuple[Path, ...]:
+def write_dicom(series: PlaneSeries, folder: Path) -> tuple[Path, ...]:
     """Write `slice_000.dcm`, ... into the new folder `folder`, in the order of the `slice` axis; returns the files.
 
     Pixels are uint16; times RescaleSlope they are magnitude in SNR units. Identifiers depend on the images and their
     header alone: writing the same images again gives the same files.
     """
     folder.mkdir()
-    magnitude = pixels(images)
-    slope = decimals(float(magnitude.max()) / 65535 or 1.0)[0]
-    series = _series_dataset(images, _identify(images, magnitude))
-    _describe_pixels(series, images, float(slope), window_top(magnitude))
+    images = series.images
+    slope = decimals(float(series.pixels.max()) / 65535 or 1.0)[0]
+    shared = _series_dataset(images, _identify(images, series.pixels))
+    _describe_pixels(shared, images, float(slope), series.window_top)
     written = []
-    for number, (plane, values) in enumerate(zip(planes(images), magnitude, strict=True), start=1):
-        instance = copy.deepcopy(series)
+    for number, (plane, values) in enumerate(zip(series.planes, series.pixels, strict=True), start=1):
+        instance = _copied(shared)
         _describe_instance(instance, images, plane, number)
         instance.PixelData = np.rint(np.clip(values / float(slope), 0, 65535)).astype("<u2").tobytes()
         path = folder / f"slice_{number - 1:03d}.dcm"
         path.write_bytes(_encoded(instance))
         written.append(path)
     return tuple(written)
+
+
+def _copied(shared: Dataset) -> Dataset:
+    """A data set with the same elements, themselves shared: what is then set must be new, not one of them."""
+    instance = Dataset()
+    instance.update(shared)
+    instance.file_meta = copy.deepcopy(shared.file_meta)
+    return instance
 
 
 def _encoded(instance: Dataset) -> bytes:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from knerve.datasets.mrd_hdf5 import Heads
 from knerve.datasets.mrd_header import IMAGE_COUNTERS, Encoding
 from knerve.datasets.placement import find_frames
+from knerve.datasets.wording import counted
 from knerve.recon.scan import Frame, Vector
 
 SKEW_TOLERANCE = 1e-3  # cosine of the angle between directions that should be orthogonal
@@ -23,16 +24,16 @@ def make_frames(heads: Heads, encoding: Encoding) -> tuple[tuple[Frame, ...], tu
     n_unknown = sum(not frame.geometry_known for frame in frames)
     if n_unknown:
         notes.append(
-            f"{n_unknown} of {len(frames)} images have no read and phase directions: their orientation is unknown."
+            f"No read and phase directions in {n_unknown} of {counted(len(frames), 'image')}: orientation unknown."
         )
     n_values = {name: len(np.unique(found[:, i])) for i, name in enumerate(IMAGE_COUNTERS)}
     n_product = int(np.prod(list(n_values.values())))
     if n_product > len(frames):
-        product = " x ".join(f"{n} {name}(s)" for name, n in n_values.items() if n > 1)
-        notes.append(f"{n_product - len(frames)} of {n_product} images ({product}) have no readouts and were left out.")
+        product = " x ".join(counted(n, name) for name, n in n_values.items() if n > 1)
+        notes.append(f"No readouts for {n_product - len(frames)} of {n_product} images ({product}): left out.")
     for name, n in n_values.items():
         if n < encoding.announced.get(name, 0):
-            notes.append(f"The header announces {encoding.announced[name]} {name}(s), the data hold {n}.")
+            notes.append(f"The header announces {counted(encoding.announced[name], name)}, the data hold {n}.")
     return frames, tuple(dict.fromkeys(notes))
 
 

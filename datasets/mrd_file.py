@@ -9,11 +9,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from knerve.datasets.counter_check import warnings_of_counters
 from knerve.datasets.frame_geometry import make_frames
 from knerve.datasets.mrd_hdf5 import Heads, MrdGroup, open_group
 from knerve.datasets.mrd_header import IMAGE_COUNTERS, parse_header
 from knerve.datasets.mrd_roles import Roles, sort_readouts
 from knerve.datasets.placement import Canvas, Indices, find_frames, plan_placement, shrink_to_lines
+from knerve.datasets.wording import counted
 from knerve.recon.errors import RawDataError
 from knerve.recon.scan import Calibration, Frame, Noise, RawScan
 
@@ -38,6 +40,7 @@ def read_mrd(path: Path, group: str | None = None) -> RawScan:
         calibration = _calibration_canvas(raw.heads, roles, is_3d=imaging.plan.is_3d)
         canvases = [imaging] if calibration is None else [imaging, calibration]
         noise_samples = _read_samples(raw, canvases, roles.noise)
+    warnings = warnings_of_counters(raw.heads, imaging.plan)
     frames, frame_notes = make_frames(raw.heads[roles.imaging], roles.encoding)
     sample_time_us = float(np.median(raw.heads["sample_time_us"][roles.imaging]))
     noise, noise_notes = _noise(noise_samples, raw.heads[roles.noise], sample_time_us, header.relative_noise_bandwidth)
@@ -50,7 +53,7 @@ def read_mrd(path: Path, group: str | None = None) -> RawScan:
         sampled_kx=imaging.plan.sampled_kx,
         header=replace(header.scan_header, sample_time_us=sample_time_us if sample_time_us > 0 else None),
         noise=noise,
-    ).with_notes(*raw.notes, *header.notes, *roles.notes, *imaging.plan.notes, *frame_notes, *noise_notes)
+    ).with_notes(*warnings, *raw.notes, *header.notes, *roles.notes, *imaging.plan.notes, *frame_notes, *noise_notes)
     if calibration is None:
         return scan
     of_frame, calibration_notes = _calibration_of_frames(calibration, raw.heads, frames)
@@ -69,7 +72,7 @@ def _calibration_canvas(heads: Heads, roles: Roles, *, is_3d: bool) -> Canvas | 
     plan = plan_placement(heads, chosen, roles.calibration_encoding, is_3d=is_3d)
     if len(chosen) < len(readouts):
         n_left = len(readouts) - len(chosen)
-        plan = replace(plan, notes=(*plan.notes, f"{n_left} repeated calibration lines were left out."))
+        plan = replace(plan, notes=(*plan.notes, f"Left out: {counted(n_left, 'repeated calibration line')}."))
     return Canvas(shrink_to_lines(plan))
 
 
@@ -127,8 +130,8 @@ class _BrokenSamples:
     def refuse(self) -> None:
         if self.readouts:
             raise RawDataError(
-                f"{self.n_samples} samples in {len(self.readouts)} readouts are NaN or infinite, the first in readout "
-                f"{min(self.readouts)}. No image can be made of them: export the raw data again."
+                f"NaN or infinite: {counted(self.n_samples, 'sample')} in {counted(len(self.readouts), 'readout')}, the first in "
+                f"readout {min(self.readouts)}. No image can be made of them: export the raw data again."
             )
 
 
@@ -148,9 +151,8 @@ def _noise(
     times = heads["sample_time_us"]
     chosen = [one for one, time_us in zip(samples, times, strict=True) if time_us == times[0]]
     if len(chosen) < len(samples):
-        notes.append(
-            f"{len(samples) - len(chosen)} noise readouts of another dwell time than {times[0]:g} us were left out."
-        )
+        left_out = counted(len(samples) - len(chosen), "noise readout")
+        notes.append(f"Left out: {left_out} of another dwell time than {times[0]:g} us.")
     if bandwidth is None:
         notes.append(
             f"The header gives no relativeReceiverNoiseBandwidth; the usual {USUAL_NOISE_BANDWIDTH} was taken."

@@ -1,7 +1,7 @@
 """The HDF5 layer of MRD (ISMRMRD) raw files: a group with `xml` (the header) and `data` (the readouts).
 
 Members of the compound types are addressed by name: writers pack them differently, and what this reader does not need may be
-missing. The file is gone through twice in blocks: once for all heads (some 340 bytes each), then for the samples.
+missing. The file is gone through twice: once for all heads (some 340 bytes each), then in blocks for the samples.
 """
 
 from __future__ import annotations
@@ -16,10 +16,11 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from knerve.datasets.stored_heads import stored_member
 from knerve.recon.errors import RawDataError, UnsupportedError
 
 DEFAULT_GROUP = "dataset"
-READOUTS_PER_BLOCK = 256
+READOUTS_PER_BLOCK = 64  # of 16 coils take 9 MB, which stay in the processor's cache
 COUNTERS = (
     "kspace_encode_step_1",
     "kspace_encode_step_2",
@@ -179,8 +180,11 @@ def _read_group(group: h5py.Group, name: str, notes: tuple[str, ...]) -> MrdGrou
         )
     with _damage_explained(f"'{name}/xml'"):
         header_xml = _first_text(group["xml"])
-    heads = np.concatenate([_heads(records["head"], name) for _, records in _records(data, READOUTS_PER_BLOCK)])
-    return MrdGroup(name, header_xml, heads, notes, data)
+    with _damage_explained(f"'{name}/data'"):
+        heads = stored_member(data, "head")
+    if heads is None:
+        heads = np.concatenate([records["head"] for _, records in _records(data, READOUTS_PER_BLOCK)])
+    return MrdGroup(name, header_xml, _heads(heads, name), notes, data)
 
 
 def _records(data: h5py.Dataset, readouts_per_block: int) -> Iterator[tuple[int, NDArray[Any]]]:

@@ -11,27 +11,27 @@ import numpy as np
 from ismrmrd.hdf5 import image_header_dtype
 from numpy.typing import NDArray
 
-from knerve.datasets.display_window import window_top
+from knerve.datasets.plane_series import PlaneSeries
 from knerve.datasets.provenance import comments, plain_text, series_description
-from knerve.datasets.slice_planes import Plane, pixels, planes
+from knerve.datasets.slice_planes import Plane
 from knerve.recon.images import ImageSeries
 
 _COMPLEX = np.dtype([("real", "<f4"), ("imag", "<f4")])
 _MAGNITUDE_SERIES = 0
 _COMPLEX_SERIES = 1
+_GROWTH_BYTES = 1 << 24  # of the file while it is built in memory
 
 
-def write_mrd_images(images: ImageSeries, path: Path, *, complex_images: bool = False) -> None:
+def write_mrd_images(series: PlaneSeries, path: Path, *, complex_images: bool = False) -> None:
     """Write `image_0` float32 (n, channel 1, z, y, x) in SNR units and, if asked for, `image_1` complex64.
 
     The file is laid out in memory first: on a full disk HDF5 can fail late, while closing, in ways hard to undo.
     """
-    with h5py.File(path.name, "w", driver="core", backing_store=False) as file:
+    with h5py.File(path.name, "w", driver="core", backing_store=False, block_size=_GROWTH_BYTES) as file:
         group = file.create_group("dataset")
-        magnitude = images.magnitude.cpu().numpy()
-        _write_series(group, images, _MAGNITUDE_SERIES, magnitude)
+        _write_series(group, series, _MAGNITUDE_SERIES, series.pixels)
         if complex_images:
-            _write_series(group, images, _COMPLEX_SERIES, images.image.cpu().numpy())
+            _write_series(group, series, _COMPLEX_SERIES, series.images.image.cpu().numpy())
         file.flush()
         content = file.id.get_file_image()
     path.write_bytes(content)
@@ -60,29 +60,29 @@ def image_attributes(images: ImageSeries, plane: Plane, top: float) -> str:
     return _meta_xml(values)
 
 
-def _write_series(group: h5py.Group, images: ImageSeries, series: int, data: NDArray[np.generic]) -> None:
-    n_images = images.n_slices
-    nz, ny, nx = data.shape[-3:] if images.is_3d else (1, *data.shape[-2:])
-    first_planes = [plane for plane in planes(images) if plane.partition == 0]
-    top = window_top(pixels(images))
-    attributes = [image_attributes(images, plane, top) for plane in first_planes]
+def _write_series(group: h5py.Group, series: PlaneSeries, number: int, data: NDArray[np.generic]) -> None:
+    images = series.images
+    n_images, (ny, nx) = images.n_slices, data.shape[-2:]
+    nz = images.image.shape[1] if images.is_3d else 1
+    first_planes = [plane for plane in series.planes if plane.partition == 0]
+    attributes = [image_attributes(images, plane, series.window_top) for plane in first_planes]
     headers = np.zeros(n_images, image_header_dtype)
     for index, plane in enumerate(first_planes):
-        _fill_header(headers[index], images, plane, series, attributes[index])
+        _fill_header(headers[index], images, plane, number, attributes[index])
     headers["matrix_size"] = (nx, ny, nz)
     stored = np.ascontiguousarray(data).reshape(n_images, 1, nz, ny, nx)
-    if series == _COMPLEX_SERIES:
+    if number == _COMPLEX_SERIES:
         stored = stored.view(_COMPLEX)
 
-    target = group.create_group(f"image_{series}")
+    target = group.create_group(f"image_{number}")
     target.create_dataset("header", data=headers, maxshape=(None,))
     target.create_dataset("attributes", data=attributes, maxshape=(None,), dtype=h5py.string_dtype())
     target.create_dataset("data", data=stored, maxshape=(None, *stored.shape[1:]), chunks=(1, 1, 1, ny, nx))
 
 
-def _fill_header(head: np.void, images: ImageSeries, plane: Plane, series: int, attributes: str) -> None:
+def _fill_header(head: np.void, images: ImageSeries, plane: Plane, number: int, attributes: str) -> None:
     frame = plane.frame
-    is_complex = series == _COMPLEX_SERIES
+    is_complex = number == _COMPLEX_SERIES
     head["version"] = 1
     head["data_type"] = ismrmrd.DATATYPE_CXFLOAT if is_complex else ismrmrd.DATATYPE_FLOAT
     head["image_type"] = ismrmrd.IMTYPE_COMPLEX if is_complex else ismrmrd.IMTYPE_MAGNITUDE
@@ -96,7 +96,7 @@ def _fill_header(head: np.void, images: ImageSeries, plane: Plane, series: int, 
     for counter in ("slice", "contrast", "phase", "repetition", "set", "acquisition_time_stamp"):
         head[counter] = getattr(frame, counter)
     head["image_index"] = plane.entry + 1
-    head["image_series_index"] = series
+    head["image_series_index"] = number
     head["attribute_string_len"] = len(attributes.encode())
 
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from knerve.datasets.mrd_hdf5 import Heads
 from knerve.datasets.mrd_header import Encoding, MrdHeader
 from knerve.datasets.placement import Indices, has_flag
+from knerve.datasets.wording import counted
 from knerve.recon.errors import RawDataError, UnsupportedError
 
 NOISE, CALIBRATION, CALIBRATION_AND_IMAGING = 19, 20, 21
@@ -57,12 +58,12 @@ def sort_readouts(heads: Heads, header: MrdHeader) -> Roles:
     noise = has_flag(heads, NOISE)
     by_kind = {kind: has_flag(heads, *flags) & ~noise for kind, flags in LEFT_OUT.items()}
     kept = ~noise & ~np.logical_or.reduce(list(by_kind.values()))
-    counted = ", ".join(f"{int(found.sum())} {kind}" for kind, found in by_kind.items() if found.any())
-    notes = [f"Readouts left out by their flags: {counted}."] if counted else []
+    left_out = ", ".join(f"{int(found.sum())} {kind}" for kind, found in by_kind.items() if found.any())
+    notes = [f"Readouts left out by their flags: {left_out}."] if left_out else []
     if not kept.any():
         raise RawDataError(
-            f"None of the {len(heads)} readouts holds image data: {int(noise.sum())} noise{counted and ', ' + counted}. Is this "
-            "the noise measurement of another scan?"
+            f"None of the {len(heads)} readouts holds image data: {int(noise.sum())} noise{left_out and ', ' + left_out}. "
+            "Is this the noise measurement of another scan?"
         )
     _require_known_encodings(heads, kept, header)
     main, other, calibration = _separate_calibration(heads, kept, header)
@@ -72,7 +73,7 @@ def sort_readouts(heads: Heads, header: MrdHeader) -> Roles:
     if ignored.any():
         others = ", ".join(map(str, np.unique(heads["encoding_space_ref"][ignored])))
         notes.append(
-            f"{int(ignored.sum())} readouts of encoding space {others} are no part of these images and were left out."
+            f"Left out: {counted(int(ignored.sum()), 'readout')} of encoding space {others}, no part of these images."
         )
     imaging = kept & ~elsewhere & ~calibration
     for used in (encoding, calibration_encoding):

@@ -9,9 +9,9 @@ from types import ModuleType
 import numpy as np
 from numpy.typing import NDArray
 
-from knerve.datasets.slice_planes import Plane, VolumeKey, parallel_step, pixels, planes, volume_key
+from knerve.datasets.plane_series import PlaneSeries
+from knerve.datasets.slice_planes import Plane, VolumeKey, parallel_step, volume_key
 from knerve.recon.errors import OutputError
-from knerve.recon.images import ImageSeries
 
 _RAS_FROM_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 _KEY_NAMES = ("repetition", "contrast", "set", "phase")
@@ -34,7 +34,7 @@ def require_nibabel() -> ModuleType:
         ) from error
 
 
-def write_nifti(images: ImageSeries, folder: Path) -> tuple[str, ...]:
+def write_nifti(series: PlaneSeries, folder: Path) -> tuple[str, ...]:
     """Write `image.nii.gz`, or a numbered file for each repetition, contrast, set and phase, into the new folder.
 
     Voxels are magnitude in SNR units, float32, (x, y, z) with z along `slice_dir`. Returns notes for the user.
@@ -45,16 +45,15 @@ def write_nifti(images: ImageSeries, folder: Path) -> tuple[str, ...]:
     nibabel = require_nibabel()
     folder.mkdir()
     notes: tuple[str, ...] = ()
-    values = pixels(images)
-    for name, stack in _stacks(images).items():
+    for name, stack in _stacks(series).items():
         step = _step(stack)
         if step is None:
             notes = (UNEVEN_STACK,)
             for plane, index in stack:
                 path = folder / f"{name}_slice{plane.entry:03d}.nii.gz"
-                _save(nibabel, images, path, [(plane, index)], _thickness_step(plane), values)
+                _save(nibabel, series, path, [(plane, index)], _thickness_step(plane))
         else:
-            _save(nibabel, images, folder / f"{name}.nii.gz", stack, step, values)
+            _save(nibabel, series, folder / f"{name}.nii.gz", stack, step)
     return notes
 
 
@@ -72,11 +71,11 @@ def volume_affine(first: Plane, step: NDArray[np.float64]) -> NDArray[np.float64
 Stack = list[tuple[Plane, int]]  # planes in order along the slice direction, each with its index among all planes
 
 
-def _stacks(images: ImageSeries) -> dict[str, Stack]:
+def _stacks(series: PlaneSeries) -> dict[str, Stack]:
     """The volumes of the series by file name; each slab of a 3-D scan is a volume."""
     volumes: dict[tuple[VolumeKey, int], Stack] = {}
-    for index, plane in enumerate(planes(images)):
-        slab = plane.entry if images.is_3d else 0
+    for index, plane in enumerate(series.planes):
+        slab = plane.entry if series.images.is_3d else 0
         volumes.setdefault((volume_key(plane.frame), slab), []).append((plane, index))
     for stack in volumes.values():
         stack.sort(key=lambda item: item[0].depth_mm)
@@ -104,15 +103,8 @@ def _thickness_step(plane: Plane) -> NDArray[np.float64]:
     return plane.stack_dir * (plane.thickness_mm or 1.0)
 
 
-def _save(
-    nibabel: ModuleType,
-    images: ImageSeries,
-    path: Path,
-    stack: Stack,
-    step: NDArray[np.float64],
-    values: NDArray[np.float32],
-) -> None:
-    volume = np.stack([values[index] for _, index in stack]).transpose(2, 1, 0)
+def _save(nibabel: ModuleType, series: PlaneSeries, path: Path, stack: Stack, step: NDArray[np.float64]) -> None:
+    volume = np.stack([series.pixels[index] for _, index in stack]).transpose(2, 1, 0)
     affine = volume_affine(stack[0][0], step)
     known = all(plane.frame.geometry_known for plane, _ in stack)
     coordinates = _SCANNER_COORDINATES if known else _UNKNOWN_COORDINATES
@@ -120,5 +112,5 @@ def _save(
     image.set_sform(affine, code=coordinates)
     image.set_qform(affine, code=coordinates)
     image.header.set_xyzt_units(xyz="mm")
-    image.header["descrip"] = f"knerve {images.method}, SNR units, research use only".encode()[:79]
+    image.header["descrip"] = f"knerve {series.images.method}, SNR units, research use only".encode()[:79]
     nibabel.save(image, path)

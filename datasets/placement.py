@@ -16,8 +16,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from knerve.datasets.lazy_zeros import lazy_zeros
 from knerve.datasets.mrd_hdf5 import Heads
 from knerve.datasets.mrd_header import IMAGE_COUNTERS, Encoding
+from knerve.datasets.wording import counted
 from knerve.recon.errors import RawDataError, UnsupportedError
 
 REVERSE = 22
@@ -144,14 +146,15 @@ class Canvas:
         self.plan = plan
         frames, coils, kz, ky, kx = plan.grid
         n_bytes = 8 * frames * coils * kz * ky * kx
-        size = f"{frames} image(s) x {coils} coils x {kz} x {ky} x {kx} samples take {n_bytes / 2**30:.1f} GiB"
+        images_and_coils = f"{counted(frames, 'image')} x {counted(coils, 'coil')}"
+        size = f"{images_and_coils} x {kz} x {ky} x {kx} samples take {n_bytes / 2**30:.1f} GiB"
         if n_bytes > LARGEST_KSPACE_BYTES:
             raise RawDataError(
                 f"K-space is too large: {size}, more than {LARGEST_KSPACE_BYTES // 2**30} GiB. Check the matrix sizes of the "
-                "header, or split the file."
+                "header and the counters of the readouts, or split the file."
             )
         try:
-            self._kspace = np.zeros(plan.grid, np.complex64)
+            self._kspace = lazy_zeros(plan.grid)
         except MemoryError as error:
             raise RawDataError(
                 f"K-space does not fit into memory: {size}. Use a larger machine, or split the file."
@@ -164,22 +167,20 @@ class Canvas:
         window = plan.windows[plan.window[entries[0]]]
         samples = samples[:, :, window.first : window.last]
         samples = samples[:, :, ::-1] if window.reverse else samples
-        frames, partitions, rows = plan.frames[entries], plan.partitions[entries], plan.rows[entries]
         columns = slice(window.column, window.end)
-        for chosen in _without_repeats(np.ravel_multi_index((frames, partitions, rows), self._counts.shape)):
-            line = frames[chosen], partitions[chosen], rows[chosen]
-            place = line[0], slice(None), line[1], line[2], columns
-            if self._counts[line].any():
-                self._kspace[place] += samples[chosen]
+        lines = np.stack([plan.frames[entries], plan.partitions[entries], plan.rows[entries]], axis=1).tolist()
+        for (frame, partition, row), values in zip(lines, samples, strict=True):
+            place = self._kspace[frame, :, partition, row, columns]
+            if self._counts[frame, partition, row]:
+                place += values
             else:
-                self._kspace[place] = samples[chosen]
-            self._counts[line] += 1
+                place[:] = values
+            self._counts[frame, partition, row] += 1
 
     def finish(self) -> tuple[torch.Tensor, torch.Tensor]:
         """K-space (frame, coil, [kz,] ky, kx), mean over the readouts of each line, and their counts (frame, [kz,] ky)."""
-        for kspace, counts in zip(self._kspace, self._counts, strict=True):
-            if counts.max() > 1:
-                kspace /= np.maximum(counts, 1).astype(np.float32)[None, :, :, None]
+        for frame, partition, row in np.argwhere(self._counts > 1).tolist():
+            self._kspace[frame, :, partition, row] /= np.float32(self._counts[frame, partition, row])
         mean, n_readouts = torch.from_numpy(self._kspace), torch.from_numpy(self._counts)
         return (mean, n_readouts) if self.plan.is_3d else (mean[:, :, 0], n_readouts[:, 0])
 
@@ -240,12 +241,3 @@ def _window(
     if reverse:
         return Window(first + after, last - before, max(column, 0), True)
     return Window(first + before, last - after, max(column, 0), False)
-
-
-def _without_repeats(lines: Indices) -> list[Indices]:
-    """Split entries so that no line occurs twice in a part: each part can be added in one vectorised step."""
-    order = np.argsort(lines, kind="stable")
-    ordered = lines[order]
-    starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])
-    occurrence = np.arange(len(lines)) - np.repeat(starts, np.diff(np.r_[starts, len(lines)]))
-    return [np.sort(order[occurrence == n]) for n in range(int(occurrence.max()) + 1)]

@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
-from PIL.PngImagePlugin import PngInfo
 
-from knerve.datasets.display_window import to_grey, window_in_words, window_top
+from knerve.datasets.display_window import to_grey, window_in_words
+from knerve.datasets.plane_series import PlaneSeries
+from knerve.datasets.png_bytes import png_bytes
 from knerve.datasets.provenance import how_made
-from knerve.datasets.slice_planes import pixels, planes
-from knerve.recon.images import RESEARCH_USE, ImageSeries
+from knerve.recon.images import RESEARCH_USE
 
 CONTACT_SHEET = "contact_sheet.png"
 _SHEET_WIDTH = 1600
@@ -23,30 +23,24 @@ _CAPTION_HEIGHT = 24
 _INK = 150  # caption grey on black: readable, not louder than the anatomy
 
 
-def write_png(images: ImageSeries, folder: Path) -> tuple[Path, ...]:
+def write_png(series: PlaneSeries, folder: Path) -> tuple[Path, ...]:
     """Write `slice_000.png`, ... and `contact_sheet.png` into the new folder `folder`; returns the files.
 
     All slices share one window, 0 to a high percentile of the series. Where dx and dy differ, pixels are interpolated
     to squares of the smaller spacing.
     """
     folder.mkdir()
-    values = pixels(images)
-    top = window_top(values)
-    about = PngInfo()
-    about.add_text("Description", f"{RESEARCH_USE} {how_made(images)} Shown: {window_in_words(top)}.")
+    window = window_in_words(series.window_top)
+    about = f"{RESEARCH_USE} {how_made(series.images)} Shown: {window}."
     pictures = [
-        square_picture(to_grey(slice_values, top), plane.spacing_mm)
-        for slice_values, plane in zip(values, planes(images), strict=True)
+        square_picture(to_grey(values, series.window_top), plane.spacing_mm)
+        for values, plane in zip(series.pixels, series.planes, strict=True)
     ]
-    written = []
-    for number, picture in enumerate(pictures):
-        path = folder / f"slice_{number:03d}.png"
-        picture.save(path, pnginfo=about)
-        written.append(path)
-    contact_sheet(pictures, f"knerve {images.method}, {window_in_words(top)}").save(
-        folder / CONTACT_SHEET, pnginfo=about
-    )
-    return (*written, folder / CONTACT_SHEET)
+    files = {folder / f"slice_{number:03d}.png": picture for number, picture in enumerate(pictures)}
+    files[folder / CONTACT_SHEET] = contact_sheet(pictures, f"knerve {series.images.method}, {window}")
+    for path, picture in files.items():
+        path.write_bytes(png_bytes(picture, about))
+    return tuple(files)
 
 
 def square_picture(values: NDArray[np.uint8], spacing_mm: tuple[float, float]) -> Image.Image:

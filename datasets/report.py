@@ -12,26 +12,30 @@ from datetime import UTC, datetime
 import numpy as np
 from numpy.typing import NDArray
 
-from knerve.datasets.display_window import WINDOW_PERCENTILE, window_top
+from knerve.datasets.plane_series import PlaneSeries
 from knerve.datasets.provenance import plain_text, software_version
-from knerve.datasets.slice_planes import Plane, direction_letters, pixels, planes
+from knerve.datasets.slice_planes import Plane, direction_letters
 from knerve.datasets.staged_output import FILES_KEY, MARKER_KEY
 from knerve.recon.images import RESEARCH_USE, ImageSeries
 
 REPORT_VERSION = 1
-OBJECT_FRACTION = 0.1  # of the grey window
-OBJECT_SNR = 4.0  # air exceeds it in one pixel of 3000
-_OBJECT_IN_WORDS = f"pixels above {OBJECT_FRACTION:.0%} of the grey window and above {OBJECT_SNR:g} times the noise"
 _PACKAGES = ("knerve", "torch", "numpy", "h5py", "pydicom")
 
 
 def report_data(
-    images: ImageSeries, *, source: str = "", notes: tuple[str, ...] = (), files: Iterable[str] = ()
+    series: PlaneSeries,
+    snr: Mapping[str, object],
+    *,
+    source: str = "",
+    notes: tuple[str, ...] = (),
+    files: Iterable[str] = (),
 ) -> dict[str, object]:
     """Everything a physicist would ask about this reconstruction, as plain names, numbers and lists.
 
-    Holds no patient data; of `source` only the file name. `notes` are added to those of the images.
+    Holds no patient data; of `source` only the file name. `snr` is the series' `snr_summary`; `notes` are added to those of
+    the images.
     """
+    images = series.images
     return {
         MARKER_KEY: REPORT_VERSION,
         "research_use": RESEARCH_USE,
@@ -42,9 +46,9 @@ def report_data(
         "settings": plain_values(images.settings),
         "acceleration": plain_values(images.acceleration),
         "scan": _scan(images),
-        "geometry": _geometry(images),
+        "geometry": _geometry(series),
         "noise": _noise(images),
-        "snr": plain_values(snr_summary(images)),
+        "snr": plain_values(snr),
         "seconds": plain_values(images.seconds),
         "notes": [plain_text(note) for note in (*images.notes, *notes)],
         FILES_KEY: sorted(files),
@@ -69,47 +73,6 @@ def plain_values(value: object) -> object:
     return plain_text(str(value))
 
 
-def object_mask(images: ImageSeries) -> NDArray[np.bool_]:
-    """Pixels (plane, y, x) that belong to the imaged object rather than to air."""
-    magnitude = pixels(images)
-    snr = magnitude if images.snr is None else images.snr.cpu().numpy().reshape(magnitude.shape)
-    mask: NDArray[np.bool_] = (magnitude > OBJECT_FRACTION * window_top(magnitude)) & (snr > OBJECT_SNR)
-    return mask
-
-
-def snr_summary(images: ImageSeries) -> dict[str, object]:
-    """Median signal-to-noise ratio in the object, and there the noise level and g-factor = noise level / √R.
-
-    Without a map of the noise only the signal level in SNR units is known, and the other values are None.
-    """
-    magnitude = pixels(images)
-    inside = object_mask(images)
-    summary: dict[str, object] = {
-        "object": _OBJECT_IN_WORDS,
-        "object_fraction": float(inside.mean()),
-        "window_top": window_top(magnitude),
-        "window_percentile": WINDOW_PERCENTILE,
-        "median_signal": _percentile(magnitude[inside], 50),
-        "median_snr": None,
-        "noise_level_median": None,
-        "g_factor_median": None,
-        "g_factor_95th": None,
-    }
-    snr, noise_level = images.snr, images.noise_level
-    if snr is not None and noise_level is not None:
-        summary["median_snr"] = _percentile(snr.cpu().numpy().reshape(magnitude.shape)[inside], 50)
-        level = noise_level.cpu().numpy().reshape(magnitude.shape)[inside]
-        summary["noise_level_median"] = _percentile(level, 50)
-        if images.method != "zero-filled":  # nothing was unfolded: no g-factor
-            summary["g_factor_median"] = _percentile(level / images.acceleration**0.5, 50)
-            summary["g_factor_95th"] = _percentile(level / images.acceleration**0.5, 95)
-    return summary
-
-
-def _percentile(values: NDArray[np.float32], percent: float) -> float | None:
-    return float(np.percentile(values, percent)) if values.size else None
-
-
 def _scan(images: ImageSeries) -> dict[str, object]:
     header = images.header
     return {
@@ -128,9 +91,8 @@ def _scan(images: ImageSeries) -> dict[str, object]:
     }
 
 
-def _geometry(images: ImageSeries) -> dict[str, object]:
-    every = planes(images)
-    first = every[0]
+def _geometry(series: PlaneSeries) -> dict[str, object]:
+    images, first = series.images, series.planes[0]
     ny, nx = images.image.shape[-2:]
     return {
         "known": all(frame.geometry_known for frame in images.frames),
@@ -139,7 +101,7 @@ def _geometry(images: ImageSeries) -> dict[str, object]:
         "pixel_mm": plain_values(first.spacing_mm),
         "thickness_mm": plain_values(first.thickness_mm),
         "spacing_between_mm": plain_values(first.spacing_between_mm),
-        "slices": [_place(plane) for plane in every if plane.partition == 0],
+        "slices": [_place(plane) for plane in series.planes if plane.partition == 0],
     }
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from html import escape
@@ -11,26 +9,14 @@ from importlib.resources import files
 from string import Template
 from typing import Any
 
-import numpy as np
-from matplotlib import colormaps
-from numpy.typing import NDArray
-from PIL import Image
+from knerve.datasets.report_figures import ReportFigures
 
-from knerve.datasets.display_window import to_grey, window_in_words, window_top
-from knerve.datasets.png import evenly_chosen, square_picture
-from knerve.datasets.report import object_mask
-from knerve.datasets.slice_planes import Plane, pixels, planes
-from knerve.recon.images import ImageSeries
-
-_MOST_PICTURES = 24
-_LARGEST_EDGE = 768
 _UNKNOWN = "unknown"
 
 
-def report_page(images: ImageSeries, report: Mapping[str, Any]) -> str:
-    """The HTML text for these images and their `report_data`; everything from the raw file's header is escaped."""
+def report_page(report: Mapping[str, Any], figures: ReportFigures) -> str:
+    """The HTML text for the `report_data` of a series and its figures; everything from the raw file's header is escaped."""
     room = files("knerve.datasets")
-    values = pixels(images)
     return Template(room.joinpath("report.html").read_text(encoding="utf-8")).substitute(
         style=room.joinpath("report.css").read_text(encoding="utf-8"),
         title=escape(report["source"] or "Reconstructed images"),
@@ -38,9 +24,9 @@ def report_page(images: ImageSeries, report: Mapping[str, Any]) -> str:
         research_use=escape(report["research_use"]),
         facts=_facts(report),
         notes=_notes(report["notes"]),
-        pictures=_pictures(images, values),
-        window=escape(_caption(images, values)),
-        maps=_maps(images, values),
+        pictures=figures.pictures,
+        window=escape(figures.caption),
+        maps=figures.maps,
         noise=_noise(report["noise"]),
         time=_time(report["seconds"]),
         geometry=_geometry(report["geometry"]),
@@ -78,82 +64,6 @@ def _notes(notes: list[str]) -> str:
     if not notes:
         return ""
     return "<section><h2>Notes</h2><ul>" + "".join(f"<li>{escape(note)}</li>" for note in notes) + "</ul></section>"
-
-
-def _pictures(images: ImageSeries, values: NDArray[np.float32]) -> str:
-    every = planes(images)
-    top = window_top(values)
-    return "".join(
-        _figure(to_grey(values[index], top), every[index], f"{index}{_where(images, every[index])}")
-        for index in evenly_chosen(len(every), _MOST_PICTURES)
-    )
-
-
-def _caption(images: ImageSeries, values: NDArray[np.float32]) -> str:
-    shown = min(len(values), _MOST_PICTURES)
-    selection = f"{shown} of {len(values)} slices. " if shown < len(values) else ""
-    return f"{selection}Magnitude, {window_in_words(window_top(values))}. Method {images.method}."
-
-
-def _where(images: ImageSeries, plane: Plane) -> str:
-    """What tells this image from the others, for its caption."""
-    counters = [
-        f"{name} {getattr(plane.frame, name)}"
-        for name in ("repetition", "contrast", "set", "phase")
-        if len({getattr(frame, name) for frame in images.frames}) > 1
-    ]
-    place = [f"{plane.location_mm:+.1f} mm"] if plane.frame.geometry_known else []
-    return "".join(f" · {words}" for words in counters + place)
-
-
-def _maps(images: ImageSeries, values: NDArray[np.float32]) -> str:
-    """SNR and noise level of the middle slice."""
-    if images.noise_level is None or images.snr is None:
-        return ""
-    middle = len(values) // 2
-    plane = planes(images)[middle]
-    snr = images.snr.cpu().numpy().reshape(values.shape)[middle]
-    noise_level = images.noise_level.cpu().numpy().reshape(values.shape)[middle]
-    inside = object_mask(images)[middle]
-    maps = _map(snr, inside, plane, "magma", "Local SNR") + _map(
-        noise_level, inside, plane, "viridis", "Noise level, √R times the g-factor"
-    )
-    grey = _figure(to_grey(values[middle], window_top(values)), plane, f"Slice {middle}")
-    explanation = (
-        "Noise level is the standard deviation of the noise in SNR units: 1 is a fully sampled pixel. "
-        "Local SNR is magnitude over noise level."
-    )
-    return (
-        f'<section><h2>Signal and noise, slice {middle}</h2><div class="maps">{grey}{maps}</div>'
-        f'<p class="soft">{explanation}</p></section>'
-    )
-
-
-def _map(values: NDArray[np.float32], inside: NDArray[np.bool_], plane: Plane, colours: str, name: str) -> str:
-    top = float(np.percentile(values[inside] if inside.any() else values, 99)) or 1.0
-    palette = np.rint(colormaps[colours](np.arange(256))[:, :3] * 255).astype(np.uint8)
-    picture = palette[to_grey(values, top)]
-    stops = ", ".join("#" + bytes(palette[level]).hex() for level in range(0, 256, 51))
-    scale = (
-        f'<div class="scale"><span>0</span><i style="background: linear-gradient(to right, {stops})"></i>'
-        f"<span>{_number(top)}</span></div>"
-    )
-    return _figure(picture, plane, name, below=scale)
-
-
-def _figure(values: NDArray[np.uint8], plane: Plane, caption: str, below: str = "") -> str:
-    picture = square_picture(values, plane.spacing_mm)
-    picture.thumbnail((_LARGEST_EDGE, _LARGEST_EDGE))
-    return (
-        f'<figure><img src="{_data_uri(picture)}" width="{picture.width}" height="{picture.height}" '
-        f'style="height: auto" alt="{escape(caption)}"><figcaption>{escape(caption)}</figcaption>{below}</figure>'
-    )
-
-
-def _data_uri(picture: Image.Image) -> str:
-    buffer = io.BytesIO()
-    picture.save(buffer, "PNG", optimize=True)
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
 
 
 def _noise(noise: Mapping[str, Any]) -> str:

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import torch
 
 from knerve.datasets.dicom import write_dicom
 from knerve.datasets.mrd_images import write_mrd_images
-from knerve.datasets.nifti import require_nibabel, write_nifti
+from knerve.datasets.nifti import write_nifti
+from knerve.datasets.output_formats import DEFAULT_FORMATS, check_output
+from knerve.datasets.plane_series import plane_series
 from knerve.datasets.png import write_png
 from knerve.datasets.report import report_data, report_json
+from knerve.datasets.report_figures import report_figures
 from knerve.datasets.report_page import report_page
-from knerve.datasets.staged_output import MARKER_FILE, check_target, staged_directory
+from knerve.datasets.snr_summary import snr_summary
+from knerve.datasets.staged_output import MARKER_FILE, staged_directory
 from knerve.recon.errors import OutputError
 from knerve.recon.images import ImageSeries
 
-FORMATS = frozenset({"mrd", "dicom", "nifti", "png"})
-DEFAULT_FORMATS = frozenset({"mrd", "dicom", "png"})
 _PAGE_FILE = "report.html"
 
 
@@ -31,7 +36,8 @@ def save_images(
 ) -> tuple[Path, ...]:
     """Write the images and their report into `directory`; returns the files, `report.json` among them.
 
-    An earlier knerve output in `directory` is replaced as a whole.
+    An earlier knerve output in `directory` is replaced as a whole. The formats are written side by side, in as many threads
+    as torch has.
 
     Args:
         images: what to save.
@@ -46,40 +52,29 @@ def save_images(
     directory = Path(directory)
     check_output(directory, formats)
     _refuse_broken_values(images)
-    with staged_directory(directory) as staging:
-        notes: tuple[str, ...] = ()
-        if "mrd" in formats:
-            write_mrd_images(images, staging / "images.h5", complex_images=complex_images)
-        if "dicom" in formats:
-            write_dicom(images, staging / "dicom")
-        if "nifti" in formats:
-            notes = write_nifti(images, staging / "nifti")
-        if "png" in formats:
-            write_png(images, staging / "png")
+    with staged_directory(directory) as staging, ThreadPoolExecutor(torch.get_num_threads()) as pool:
+        series = plane_series(images)
+        writers: dict[str, Callable[[], object]] = {
+            "png": partial(write_png, series, staging / "png"),
+            "dicom": partial(write_dicom, series, staging / "dicom"),
+            "mrd": partial(write_mrd_images, series, staging / "images.h5", complex_images=complex_images),
+        }
+        jobs = [pool.submit(write) for name, write in writers.items() if name in formats]
+        figures, snr = pool.submit(report_figures, series), pool.submit(snr_summary, series)
+        notes = write_nifti(series, staging / "nifti") if "nifti" in formats else ()
+        for job in jobs:
+            job.result()
         names = sorted({*_file_names(staging), MARKER_FILE, _PAGE_FILE})
-        report = report_data(images, source=source, notes=notes, files=names)
-        (staging / _PAGE_FILE).write_text(report_page(images, report), encoding="utf-8")
+        report = report_data(series, snr.result(), source=source, notes=notes, files=names)
+        (staging / _PAGE_FILE).write_text(report_page(report, figures.result()), encoding="utf-8")
         (staging / MARKER_FILE).write_text(report_json(report), encoding="utf-8")
     return tuple(directory / name for name in names)
 
 
-def check_output(directory: Path | str, formats: frozenset[str] = DEFAULT_FORMATS) -> None:
-    """Refuse now what `save_images` would refuse after a long reconstruction.
-
-    Raises:
-        OutputError: an unknown format, a missing package or a folder that cannot be written.
-    """
-    unknown = sorted(formats - FORMATS)
-    if unknown:
-        raise OutputError(f"output format {', '.join(unknown)} is unknown; choose from {', '.join(sorted(FORMATS))}.")
-    if "nifti" in formats:
-        require_nibabel()
-    check_target(Path(directory))
-
-
 def _refuse_broken_values(images: ImageSeries) -> None:
-    n_broken = int((~torch.isfinite(torch.view_as_real(images.image))).any(-1).sum())
-    if n_broken:
+    finite = torch.isfinite(torch.view_as_real(images.image))
+    if not bool(finite.all()):
+        n_broken = int((~finite).any(-1).sum())
         raise OutputError(
             f"{n_broken} of {images.image.numel()} pixels are not finite (NaN or infinity); nothing was saved. "
             "Please report this with the settings: a reconstruction must never end like this."

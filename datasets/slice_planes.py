@@ -64,12 +64,6 @@ def volume_key(frame: Frame) -> VolumeKey:
     return (frame.repetition, frame.contrast, frame.set, frame.phase)
 
 
-def pixels(images: ImageSeries) -> NDArray[np.float32]:
-    """Magnitude in SNR units as (plane, y, x), in the order of `planes`."""
-    magnitude: NDArray[np.float32] = images.magnitude.cpu().numpy()
-    return magnitude.reshape(-1, *magnitude.shape[-2:])
-
-
 def planes(images: ImageSeries) -> tuple[Plane, ...]:
     """Every 2-D image of the series: partitions follow each other within each entry of the `slice` axis."""
     positions = _positions(images)

@@ -54,13 +54,14 @@ def check_target(target: Path) -> None:
         OutputError: `target` is a file, lies below a file, is not writable or holds files that knerve did not write.
     """
     with _os_errors_in_words(target):
-        standing = target.resolve()
+        resolved = standing = target.resolve()
         while not standing.exists() and standing != standing.parent:
             standing = standing.parent
         if not standing.is_dir():
             raise OutputError(f"{standing} is a file, but a folder is needed for the results; choose another folder.")
         if not os.access(standing, os.W_OK):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(standing))
+        _try_to_write(_staging_place(resolved) if resolved == standing else standing)
         stranger = _first_stranger(target) if target.is_dir() else None
     if stranger is not None:
         raise OutputError(
@@ -92,12 +93,23 @@ def _listed_files(folder: Path) -> frozenset[str]:
     return frozenset(str(name) for name in report[FILES_KEY])
 
 
+def _try_to_write(folder: Path) -> None:
+    """Make a folder in `folder` and remove it: some file systems refuse although the permissions are there."""
+    trial = folder / f"{_HIDDEN_PREFIX}{secrets.token_hex(4)}.trial"
+    trial.mkdir()
+    trial.rmdir()
+
+
 def _new_staging(target: Path) -> Path:
     target.parent.mkdir(parents=True, exist_ok=True)
-    place = target if target.is_dir() and _cannot_be_renamed(target) else target.parent
-    staging = place / f"{_HIDDEN_PREFIX}{target.name}-{secrets.token_hex(4)}.partial"
+    staging = _staging_place(target) / f"{_HIDDEN_PREFIX}{target.name}-{secrets.token_hex(4)}.partial"
     staging.mkdir()
     return staging
+
+
+def _staging_place(target: Path) -> Path:
+    """Where the hidden folder of a target stands: beside it, or inside where it cannot be renamed."""
+    return target if target.is_dir() and _cannot_be_renamed(target) else target.parent
 
 
 def _cannot_be_renamed(target: Path) -> bool:
@@ -153,4 +165,6 @@ def _explanation(error: OSError, target: Path) -> str:
         return f"{target} could not be written: no permission. Choose a folder that you may write to."
     if error.errno in (errno.ENOTDIR, errno.EEXIST):
         return f"{target} could not be written: a file stands where a folder is needed. Choose another folder."
+    if error.errno == errno.ENOENT:
+        return f"{target} could not be written: no folder can be made there. Choose another folder."
     return f"{target} could not be written: {error}."

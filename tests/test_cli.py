@@ -175,6 +175,27 @@ def test_a_folder_with_files_of_others_is_refused_before_any_work(
     assert (tmp_path / "thesis.tex").read_text() == "mine"
 
 
+def test_a_place_that_cannot_be_written_is_refused_before_any_work(
+    raw: Path, knerve: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not Path("/proc/self").is_dir():
+        pytest.skip("this system has no /proc")
+    monkeypatch.setattr("knerve.datasets.reading.read_raw", _must_not_run)
+    run = knerve("recon", raw, "--out", "/proc/knee")
+    assert run.code == 1
+    assert "/proc/knee could not be written" in run.err
+
+
+def test_a_missing_gpu_is_told_before_the_file_is_read(
+    raw: Path, tmp_path: Path, knerve: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("knerve.datasets.reading.read_raw", _must_not_run)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    run = knerve("recon", raw, "--out", tmp_path / "out", "--device", "cuda")
+    assert run.code == 1
+    assert 'Error: device "cuda" was asked for' in run.err
+
+
 def _must_not_run(*_arguments: object, **_options: object) -> RawScan:
     raise AssertionError("the raw file was read although the output cannot be written")
 
@@ -267,6 +288,17 @@ def test_notes_are_said_once(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().err == "Note: no noise scan\nNote: [odd] header\n"
 
 
+def test_warnings_are_loud(capsys: pytest.CaptureFixture[str]) -> None:
+    Terminal(as_json=False).notes(("Warning: 484 images of one line each",))
+    assert capsys.readouterr().err == "Warning: 484 images of one line each\n"
+
+
+def test_one_slice_is_singular(capsys: pytest.CaptureFixture[str]) -> None:
+    with Terminal(as_json=False).slices("Reconstructing") as on_slices_done:
+        on_slices_done(1, 1)
+    assert capsys.readouterr().err == "Reconstructing: 1 of 1 slice\n"
+
+
 def test_json_is_strict() -> None:
     document = {"path": Path("a"), "nan": float("nan"), "inf": [float("inf"), 1.5], "deep": {3: (True, None)}}
     assert json.loads(to_json(document)) == {"path": "a", "nan": None, "inf": [None, 1.5], "deep": {"3": [True, None]}}
@@ -286,7 +318,8 @@ def test_facts_of_facts_are_indented(capsys: pytest.CaptureFixture[str]) -> None
 
 
 def test_help_does_not_wait_for_torch() -> None:
-    code = "import sys, knerve.cli; print(sorted({'torch', 'numpy', 'h5py', 'matplotlib'} & set(sys.modules)))"
+    modules = "knerve.cli, knerve.datasets.output_formats"  # what can be refused is refused at once
+    code = f"import sys, {modules}; print(sorted({{'torch', 'numpy', 'h5py', 'matplotlib'}} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 

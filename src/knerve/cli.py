@@ -16,8 +16,12 @@ from typing import Annotated, Any, Literal, cast
 
 import typer
 
+from knerve.bench.command import register as register_bench_command
+from knerve.datasets.wording import counted
 from knerve.recon.errors import SettingsError
 from knerve.recon.settings import Compression, Settings, SnrMap
+from knerve.serve_commands import register as register_serve_commands
+from knerve.start_up import import_in_background, quick_imports
 from knerve.terminal import Terminal, facts_table, terminal, to_json
 
 MethodOrAuto = Literal["auto", "zero-filled", "sense", "cs"]
@@ -197,7 +201,21 @@ def export(
 
         written = asdict(export_pulseq(Protocol.load(protocol), out, pulseq))
         talk.step(f"Wrote {out}")
-        talk.answer({"out": out} | written, facts_table({"out": str(out)} | written))
+        document = {"out": out} | written
+        told = document | {"checks": {each["name"]: _check_words(each) for each in written["checks"]}}
+        talk.answer(document, facts_table(told))
+
+
+def _check_words(check: Mapping[str, Any]) -> str:
+    """The verdict of one check, its quantity and its limit."""
+    value = "-" if check["value"] is None else f"{check['value']:.4g} {check['unit']}"
+    limit = "" if check["limit"] is None else f", limit {check['limit']:g}"
+    note = f" ({check['note']})" if check["note"] else ""
+    return f"{check['verdict']}: {value}{limit}{note}"
+
+
+register_serve_commands(app)
+register_bench_command(app)
 
 
 def main() -> None:
@@ -222,24 +240,34 @@ def _recon(
     formats: frozenset[str],
     complex_images: bool,
 ) -> None:
-    from knerve.datasets.reading import read_raw
-    from knerve.datasets.saving import DEFAULT_FORMATS, check_output, save_images
-    from knerve.recon.pipeline import reconstruct
+    from knerve.datasets.output_formats import DEFAULT_FORMATS, check_output
 
     formats = formats or DEFAULT_FORMATS
     check_output(out, formats)  # now, not after minutes of work
     talk.step(f"Reading {raw}")
+    with quick_imports():
+        from knerve.datasets.reading import read_raw
+        from knerve.gpu.devices import choose_device, cpu_threads
+        from knerve.recon.pipeline import reconstruct
+    try:
+        choose_device(settings.device)
+    except ValueError as error:
+        raise SettingsError(str(error)) from error
     started = time.perf_counter()
     scan = read_raw(raw, group=group)
     seconds = {"read": time.perf_counter() - started}
     talk.notes(scan.notes)
+    import_in_background("knerve.datasets.saving")
     with talk.slices(f"Reconstructing ({settings.method})") as on_slices_done:
         images = reconstruct(scan, settings, on_slices_done)
     talk.notes(images.notes)
     images = replace(images, seconds=seconds | images.seconds)
     talk.step(f"Writing {out}")
     started = time.perf_counter()
-    save_images(images, out, formats=formats, complex_images=complex_images, source=raw.name)
+    from knerve.datasets.saving import save_images
+
+    with cpu_threads(settings.threads):
+        save_images(images, out, formats=formats, complex_images=complex_images, source=raw.name)
     report = json.loads((out / "report.json").read_text(encoding="utf-8"))
     report["seconds"]["save"] = time.perf_counter() - started
     talk.notes(tuple(report["notes"]))
@@ -266,5 +294,6 @@ def _summary(report: Mapping[str, Any], out: Path) -> dict[str, str]:
         "SNR": quality,
         "seconds": ", ".join(f"{stage.replace('_', ' ')} {value:.2f}" for stage, value in seconds.items()),
         "seconds in all": f"{sum(seconds.values()):.1f}",
-        "written to": f"{out}/: " + ", ".join([*files, *(f"{folder}/ ({n} files)" for folder, n in folders.items())]),
+        "written to": f"{out}/: "
+        + ", ".join([*files, *(f"{folder}/ ({counted(n, 'file')})" for folder, n in folders.items())]),
     }

@@ -15,6 +15,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 from rich.table import Table
 from rich.text import Text
 
+from knerve.datasets.wording import counted
 from knerve.recon.errors import KnerveError
 from knerve.sequences.errors import ProtocolError
 
@@ -40,11 +41,13 @@ class Terminal:
         self._err.print(text, markup=False, soft_wrap=True)
 
     def notes(self, notes: tuple[str, ...]) -> None:
-        """Say every assumption made and problem met, each once."""
+        """Say every assumption made and problem met, each once; what begins with "Warning:" loudly."""
         for note in notes:
             if note not in self._said:
                 self._said.add(note)
-                self._err.print(f"Note: {note}", markup=False, style="yellow", soft_wrap=True)
+                loud = note.startswith("Warning:")
+                text, style = (note, "bold red") if loud else (f"Note: {note}", "yellow")
+                self._err.print(text, markup=False, style=style, soft_wrap=True)
 
     def answer(self, document: Mapping[str, object], *parts: RenderableType) -> None:
         """Give the result: `document` under --json, else `parts` for a person."""
@@ -55,12 +58,12 @@ class Terminal:
         for part in parts:
             self._out.print(part)
 
-    def fail(self, kind: str, message: str) -> None:
-        """Say in one line why there is no result."""
+    def fail(self, kind: str, message: str, details: Mapping[str, object] | None = None) -> None:
+        """Say in one line why there is no result; `details` are for programs."""
         self._err.print(f"Error: {message}", markup=False, style="bold red", soft_wrap=True)
         self.answered = True
         if self.as_json:
-            print(to_json({"error": {"kind": kind, "message": message}}))
+            print(to_json({"error": {"kind": kind, "message": message, **(details or {})}}))
 
     @contextmanager
     def slices(self, what: str) -> Iterator[Callable[[int, int], None]]:
@@ -97,7 +100,7 @@ class _Lines:
 
 
 def _progress_text(done: int, total: int, elapsed_s: float) -> str:
-    text = f"{done} of {total} slices"
+    text = f"{done} of {counted(total, 'slice')}"
     if 0 < done < total:
         text += f", about {math.ceil(elapsed_s / done * (total - done))} s left"
     return text
@@ -109,7 +112,10 @@ def terminal(as_json: bool) -> Iterator[Terminal]:
     talk = Terminal(as_json)
     try:
         yield talk
-    except (KnerveError, ProtocolError, OSError) as error:
+    except ProtocolError as error:
+        talk.fail("ProtocolError", str(error), {"field": error.field, "nearest": error.nearest})
+        raise typer.Exit(1) from None
+    except (KnerveError, OSError) as error:
         talk.fail(type(error).__name__, str(error))
         raise typer.Exit(1) from None
     except KeyboardInterrupt:

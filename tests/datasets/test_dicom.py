@@ -14,6 +14,7 @@ import torch
 
 from knerve.datasets.dicom import write_dicom
 from knerve.datasets.dicom_values import UNPAIRED_BODY_PARTS
+from knerve.datasets.plane_series import plane_series
 from knerve.recon.images import RESEARCH_USE, ImageSeries, NoiseReport
 from knerve.recon.scan import Frame, Grid, ScanHeader
 
@@ -143,7 +144,7 @@ VARIANTS: dict[str, Callable[[], ImageSeries]] = {
 def test_dciodvfy_finds_no_error(tmp_path: Path, variant: str) -> None:
     if shutil.which("dciodvfy") is None:
         pytest.skip("dciodvfy (Debian package dicom3tools) is not installed")
-    for path in write_dicom(VARIANTS[variant](), tmp_path / "dicom"):
+    for path in write_dicom(plane_series(VARIANTS[variant]()), tmp_path / "dicom"):
         check = subprocess.run(
             ["dciodvfy", "-new", path], capture_output=True, text=True, check=False, errors="replace"
         )
@@ -156,7 +157,7 @@ def test_dciodvfy_finds_no_error(tmp_path: Path, variant: str) -> None:
 def test_dciodvfy_accepts_every_body_part(tmp_path: Path, body_part: str) -> None:
     if shutil.which("dciodvfy") is None:
         pytest.skip("dciodvfy (Debian package dicom3tools) is not installed")
-    (path,) = write_dicom(_series(1, header=_head(body_part)), tmp_path / "dicom")
+    (path,) = write_dicom(plane_series(_series(1, header=_head(body_part))), tmp_path / "dicom")
     check = subprocess.run(["dciodvfy", path], capture_output=True, text=True, check=False)
     assert "Error" not in check.stderr
     assert ("Laterality" in pydicom.dcmread(path)) == (body_part not in UNPAIRED_BODY_PARTS)
@@ -174,7 +175,7 @@ PIXELS = [(0, 0, 0), (1, 21, 0), (2, 0, 26), (3, 11, 13), (4, 21, 26)]
 
 @pytest.mark.parametrize("pixel", PIXELS)
 def test_simpleitk_places_every_pixel(tmp_path: Path, pixel: tuple[int, int, int]) -> None:
-    write_dicom(_with_bright_pixel(_series(), pixel), tmp_path / "dicom")
+    write_dicom(plane_series(_with_bright_pixel(_series(), pixel)), tmp_path / "dicom")
     reader = SimpleITK.ImageSeriesReader()
     reader.SetFileNames(reader.GetGDCMSeriesFileNames(str(tmp_path / "dicom")))
     volume = reader.Execute()
@@ -201,7 +202,7 @@ def _brightest_mm(volume: Any) -> np.ndarray:
 
 @pytest.mark.parametrize("pixel", PIXELS)
 def test_dcm2niix_places_every_pixel(tmp_path: Path, pixel: tuple[int, int, int]) -> None:
-    write_dicom(_with_bright_pixel(_series(), pixel), tmp_path / "dicom")
+    write_dicom(plane_series(_with_bright_pixel(_series(), pixel)), tmp_path / "dicom")
     volume = _dcm2niix(tmp_path / "dicom", tmp_path / "nifti")
     np.testing.assert_allclose(_brightest_mm(volume), _expected_mm(*pixel), atol=0.01)
     np.testing.assert_allclose(sorted(volume.header.get_zooms()), sorted((DX, DY, GAP)), atol=1e-4)
@@ -212,14 +213,16 @@ def test_dcm2niix_places_every_pixel(tmp_path: Path, pixel: tuple[int, int, int]
 def test_partitions_of_a_slab_lie_along_slice_dir(tmp_path: Path, partition: int, sign: float) -> None:
     images = _with_bright_pixel(_series(1, 6), (0, partition, 3, 4))
     images = replace(images, frames=(replace(images.frames[0], slice_dir=tuple(sign * NORMAL)),))
-    write_dicom(images, tmp_path / "dicom")
+    write_dicom(plane_series(images), tmp_path / "dicom")
     expected = _expected_mm(0, 3, 4) + sign * (partition - 3) * 2.5 * NORMAL
     np.testing.assert_allclose(_brightest_mm(_dcm2niix(tmp_path / "dicom", tmp_path / "nifti")), expected, atol=0.01)
 
 
 def test_pixel_values_return(tmp_path: Path) -> None:
     images = _series()
-    for path, values in zip(write_dicom(images, tmp_path / "dicom"), images.magnitude.numpy(), strict=True):
+    for path, values in zip(
+        write_dicom(plane_series(images), tmp_path / "dicom"), images.magnitude.numpy(), strict=True
+    ):
         file = pydicom.dcmread(path)
         read = file.pixel_array * float(file.RescaleSlope) + float(file.RescaleIntercept)
         np.testing.assert_allclose(read, values, atol=0.51 * float(file.RescaleSlope))
@@ -227,7 +230,7 @@ def test_pixel_values_return(tmp_path: Path) -> None:
 
 
 def test_what_the_header_says_is_carried_onwards(tmp_path: Path) -> None:
-    file = pydicom.dcmread(write_dicom(_series(), tmp_path / "dicom")[1])
+    file = pydicom.dcmread(write_dicom(plane_series(_series()), tmp_path / "dicom")[1])
     assert file.file_meta.TransferSyntaxUID == pydicom.uid.ExplicitVRLittleEndian
     assert file.SOPClassUID == pydicom.uid.MRImageStorage
     assert (file.PatientName, file.PatientID, file.PatientBirthDate, file.PatientSex) == (
@@ -250,7 +253,7 @@ def test_what_the_header_says_is_carried_onwards(tmp_path: Path) -> None:
 
 
 def test_derived_and_for_research(tmp_path: Path) -> None:
-    file = pydicom.dcmread(write_dicom(_series(), tmp_path / "dicom")[0])
+    file = pydicom.dcmread(write_dicom(plane_series(_series()), tmp_path / "dicom")[0])
     assert file.ImageType == ["DERIVED", "PRIMARY", "M"]
     assert file.ContentQualification == "RESEARCH"
     assert file.ImageComments.startswith(RESEARCH_USE)
@@ -260,30 +263,30 @@ def test_derived_and_for_research(tmp_path: Path) -> None:
 
 
 def test_unknown_geometry_is_said(tmp_path: Path) -> None:
-    file = pydicom.dcmread(write_dicom(_series(known=False), tmp_path / "dicom")[0])
+    file = pydicom.dcmread(write_dicom(plane_series(_series(known=False)), tmp_path / "dicom")[0])
     assert file.ImageOrientationPatient == [1, 0, 0, 0, 1, 0]
     assert "Geometry unknown" in file.ImageComments
-    known = pydicom.dcmread(write_dicom(_series(), tmp_path / "known")[0])
+    known = pydicom.dcmread(write_dicom(plane_series(_series()), tmp_path / "known")[0])
     assert "Geometry unknown" not in known.ImageComments
 
 
 def test_contrast_times_follow_the_contrast(tmp_path: Path) -> None:
     images = _series(2, header=replace(FULL_HEADER, te_ms=(10.0, 90.0)))
     images = replace(images, frames=(images.frames[0], replace(images.frames[0], contrast=1)))
-    files = [pydicom.dcmread(path) for path in write_dicom(images, tmp_path / "dicom")]
+    files = [pydicom.dcmread(path) for path in write_dicom(plane_series(images), tmp_path / "dicom")]
     assert [(file.EchoTime, file.EchoNumbers, file.RepetitionTime) for file in files] == [(10, 1, 3000), (90, 2, 3000)]
 
 
 def _identifiers(folder: Path, images: ImageSeries) -> tuple[str, str, str, tuple[str, ...]]:
-    files = [pydicom.dcmread(path) for path in write_dicom(images, folder)]
+    files = [pydicom.dcmread(path) for path in write_dicom(plane_series(images), folder)]
     first = files[0]
     instances = tuple(file.SOPInstanceUID for file in files)
     return first.StudyInstanceUID, first.FrameOfReferenceUID, first.SeriesInstanceUID, instances
 
 
 def test_same_images_give_the_same_files(tmp_path: Path) -> None:
-    first = write_dicom(_series(header=ScanHeader()), tmp_path / "a")
-    second = write_dicom(_series(header=ScanHeader()), tmp_path / "b")
+    first = write_dicom(plane_series(_series(header=ScanHeader())), tmp_path / "a")
+    second = write_dicom(plane_series(_series(header=ScanHeader())), tmp_path / "b")
     assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
 
 

@@ -58,7 +58,7 @@ def test_repetition_is_slowest_and_empty_combinations_are_left_out(write_scan: W
     readouts = [line(random_samples(1, 8), 3, repetition=r, contrast=c, slice=s) for r, c, s in reversed(wanted)]
     scan = read_mrd(write_scan(readouts))
     assert [(frame.repetition, frame.contrast, frame.slice) for frame in scan.frames] == wanted
-    assert notes_with(scan.notes, "3 of 8 images (2 repetition(s) x 2 contrast(s) x 2 slice(s)) have no readouts")
+    assert notes_with(scan.notes, "No readouts for 3 of 8 images (2 repetitions x 2 contrasts x 2 slices): left out")
 
 
 def test_fewer_images_than_announced_are_told(
@@ -66,7 +66,7 @@ def test_fewer_images_than_announced_are_told(
 ) -> None:
     header = header_xml(encoding_xml(limits="<repetition><minimum>0</minimum><maximum>2</maximum></repetition>"))
     scan = read_mrd(write_scan([line(random_samples(1, 8), 3)], header))
-    assert notes_with(scan.notes, "The header announces 3 repetition(s), the data hold 1.")
+    assert notes_with(scan.notes, "The header announces 3 repetitions, the data hold 1.")
 
 
 def test_3d(write_scan: WriteScan, random_samples: Draw, header_xml: HeaderXml, encoding_xml: HeaderXml) -> None:
@@ -121,7 +121,7 @@ def test_separate_calibration_lines_get_their_own_grid(
     assert scan.calibration.fov_mm == (80.0, 60.0, 5.0)
     assert scan.calibration.counts.tolist() == [[1, 1]] * 2  # lines -1 and 0 about the centre
     torch.testing.assert_close(scan.calibration.kspace, torch.from_numpy(lines.transpose(0, 2, 1, 3).copy()))
-    assert notes_with(scan.notes, "1 repeated calibration lines were left out")
+    assert notes_with(scan.notes, "Left out: 1 repeated calibration line.")
 
 
 def test_calibration_of_another_encoding_space(
@@ -145,7 +145,7 @@ def test_an_encoding_space_of_no_use_is_left_out_and_told(
     readouts = [line(random_samples(1, 8), k) for k in range(3)] + [line(random_samples(1, 8), 3, encoding_space_ref=1)]
     scan = read_mrd(write_scan(readouts, header_xml(encoding_xml(), encoding_xml())))
     assert scan.counts.tolist() == [[1, 1, 1, 0, 0, 0]]
-    assert notes_with(scan.notes, "1 readouts of encoding space 1 are no part of these images")
+    assert notes_with(scan.notes, "Left out: 1 readout of encoding space 1, no part of these images")
 
 
 BANDWIDTH = (
@@ -169,7 +169,7 @@ def test_noise_readouts_are_scaled_by_dwell_time_and_bandwidth(
     torch.testing.assert_close(scan.noise.samples, torch.from_numpy(expected))
     assert scan.noise.variance_scale == pytest.approx(20 / (2.5 * 0.5))
     assert int(scan.counts.sum()) == 1
-    assert scan.notes == ("1 noise readouts of another dwell time than 20 us were left out.",)
+    assert scan.notes == ("Left out: 1 noise readout of another dwell time than 20 us.",)
 
 
 def test_noise_of_unknown_bandwidth_and_dwell_time_takes_the_usual(write_scan: WriteScan, random_samples: Draw) -> None:
@@ -200,7 +200,7 @@ def test_zero_directions_leave_the_geometry_unknown(write_scan: WriteScan, rando
     )
     assert not frame.geometry_known
     assert (frame.read_dir, frame.position_mm) == ((1.0, 0.0, 0.0), (1.0, 2.0, 3.0))
-    assert notes_with(notes, "1 of 1 images have no read and phase directions: their orientation is unknown")
+    assert notes_with(notes, "No read and phase directions in 1 of 1 image: orientation unknown")
 
 
 def test_directions_are_made_unit_vectors_and_keep_their_side(write_scan: WriteScan, random_samples: Draw) -> None:
@@ -248,6 +248,25 @@ def test_a_group_may_be_named(write_scan: WriteScan, random_samples: Draw) -> No
     write_scan([line(random_samples(1, 8), 3)])
     path = write_scan([line(data, 3)], group="second")
     torch.testing.assert_close(read_mrd(path, "second").kspace[0, :, 3], torch.from_numpy(data))
+
+
+def test_warns_of_counters_that_make_an_image_of_every_line(write_scan: WriteScan, random_samples: Draw) -> None:
+    readouts = [line(random_samples(1, 8), k % 6, repetition=k) for k in range(20)]
+    scan = read_mrd(write_scan(readouts))
+    assert scan.notes[0].startswith(
+        "Warning: the readouts' counters make 20 images of one line each, of 6 that an image"
+    )
+    assert "The counter repetition takes 20 values" in scan.notes[0]
+
+
+def test_compressed_records_are_read_too(write_scan: WriteScan, random_samples: Draw) -> None:
+    data = random_samples(6, 2, 8)
+    path = write_scan([line(data[k], k) for k in range(6)])
+    with h5py.File(path, "a") as file:
+        records = file["dataset/data"][:]
+        del file["dataset/data"]
+        file.create_dataset("dataset/data", data=records, dtype=acquisition_dtype, chunks=(4,), compression="gzip")
+    torch.testing.assert_close(read_mrd(path).kspace[0], torch.from_numpy(data.transpose(1, 0, 2).copy()))
 
 
 def test_members_are_found_by_name_in_any_packing(write_scan: WriteScan, random_samples: Draw) -> None:

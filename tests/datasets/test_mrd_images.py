@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from knerve.datasets.mrd_images import write_mrd_images
+from knerve.datasets.plane_series import plane_series
 from knerve.recon.images import RESEARCH_USE, ImageSeries, NoiseReport
 from knerve.recon.scan import Frame, Grid, ScanHeader
 
@@ -50,7 +51,7 @@ def _series(shape: tuple[int, ...]) -> ImageSeries:
 
 
 def _written(path: Path, images: ImageSeries, name: str, **options: bool) -> list[ismrmrd.Image]:
-    write_mrd_images(images, path, **options)
+    write_mrd_images(plane_series(images), path, **options)
     with ismrmrd.Dataset(str(path), "dataset", mode="r") as dataset:
         return [dataset.read_image(name, index) for index in range(dataset.number_of_images(name))]
 
@@ -100,7 +101,7 @@ def test_attributes_of_each_image(tmp_path: Path) -> None:
 def test_attribute_length_counts_bytes(tmp_path: Path) -> None:
     images = _series((1, 6, 8))
     images = replace(images, header=replace(images.header, protocol_name="膝 Knie"))
-    write_mrd_images(images, tmp_path / "images.h5")
+    write_mrd_images(plane_series(images), tmp_path / "images.h5")
     with h5py.File(tmp_path / "images.h5") as file:
         group = file["dataset/image_0"]
         assert group["header"][0]["attribute_string_len"] == len(group["attributes"][0])
@@ -108,7 +109,7 @@ def test_attribute_length_counts_bytes(tmp_path: Path) -> None:
 
 def test_complex_images_on_request_only(tmp_path: Path) -> None:
     images = _series((3, 6, 8))
-    write_mrd_images(images, tmp_path / "plain.h5")
+    write_mrd_images(plane_series(images), tmp_path / "plain.h5")
     with h5py.File(tmp_path / "plain.h5") as file:
         assert list(file["dataset"]) == ["image_0"]
     read = _written(tmp_path / "complex.h5", images, "image_1", complex_images=True)

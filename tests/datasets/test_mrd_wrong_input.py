@@ -121,12 +121,12 @@ def test_nan_and_infinite_samples_are_counted(write_scan: WriteScan) -> None:
     broken, very_broken = np.ones((2, 8)), np.ones((2, 8))
     broken[0, 3], very_broken[:, 4] = np.nan, np.inf
     readouts[2]["samples"], readouts[4]["samples"] = broken, very_broken
-    refuse(write_scan(readouts), "3 samples in 2 readouts are NaN or infinite, the first in readout 2")
+    refuse(write_scan(readouts), "NaN or infinite: 3 samples in 2 readouts, the first in readout 2")
 
 
 def test_nan_in_noise_is_refused_but_not_in_what_is_left_out(write_scan: WriteScan) -> None:
     bad = np.full((2, 8), np.nan)
-    refuse(write_scan([{"samples": bad, "flags": (19,)}, *lines()]), "16 samples in 1 readouts", "first in readout 0")
+    refuse(write_scan([{"samples": bad, "flags": (19,)}, *lines()]), "16 samples in 1 readout, the first in readout 0")
     assert read_mrd(write_scan([{"samples": bad, "flags": (23,)}, *lines()], name="navigator.h5")).n_coils == 2
 
 
@@ -186,7 +186,7 @@ def test_trajectories_that_are_not_cartesian(
 
 def test_absurd_matrix(write_scan: WriteScan, header_xml: HeaderXml, encoding_xml: HeaderXml) -> None:
     huge = encoding_xml(matrix=(65535, 65535, 1), recon_matrix=None, centres=(30000, 0))
-    words = r"1 image\(s\) x 3 coils x 1 x 65535 x 65535 samples take 96.0 GiB, more than 64 GiB"
+    words = r"1 image x 3 coils x 1 x 65535 x 65535 samples take 96.0 GiB, more than 64 GiB"
     refuse(write_scan(lines(n_coils=3), header_xml(huge)), words)
     beyond = encoding_xml(matrix=(70000, 6, 1), recon_matrix=None)
     refuse(write_scan(lines(), header_xml(beyond), name="b.h5"), "matrix sizes of 1 to 65535", "matrixSize/x is 70000")

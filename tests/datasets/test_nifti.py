@@ -12,6 +12,7 @@ import torch
 
 from knerve.datasets.dicom import write_dicom
 from knerve.datasets.nifti import UNEVEN_STACK, write_nifti
+from knerve.datasets.plane_series import plane_series
 from knerve.recon.errors import OutputError
 from knerve.recon.images import ImageSeries, NoiseReport
 from knerve.recon.scan import Frame, Grid, ScanHeader
@@ -72,8 +73,8 @@ def _sorted_by_value(volume: Any) -> tuple[np.ndarray, np.ndarray]:
     ],
 )
 def test_every_voxel_lies_where_dcm2niix_puts_it(tmp_path: Path, images: ImageSeries) -> None:
-    assert write_nifti(images, tmp_path / "ours") == ()
-    write_dicom(images, tmp_path / "dicom")
+    assert write_nifti(plane_series(images), tmp_path / "ours") == ()
+    write_dicom(plane_series(images), tmp_path / "dicom")
     (tmp_path / "theirs").mkdir()
     command = [dcm2niix.bin, "-z", "n", "-f", "volume", "-o", tmp_path / "theirs", tmp_path / "dicom"]
     subprocess.run(command, check=True, capture_output=True)
@@ -89,7 +90,7 @@ def test_every_voxel_lies_where_dcm2niix_puts_it(tmp_path: Path, images: ImageSe
 
 def test_values_and_qform(tmp_path: Path) -> None:
     images = _series(tuple(_frame(index) for index in (1, 0)))
-    write_nifti(images, tmp_path / "nifti")
+    write_nifti(plane_series(images), tmp_path / "nifti")
     volume = nibabel.load(tmp_path / "nifti" / "image.nii.gz")
     np.testing.assert_array_equal(volume.get_fdata()[:, :, 0].T, images.magnitude[1].numpy())
     np.testing.assert_allclose(volume.get_qform(), volume.get_sform(), atol=1e-4)
@@ -102,7 +103,7 @@ def test_one_file_a_volume(tmp_path: Path) -> None:
     frames = tuple(
         _frame(index, repetition=rep, contrast=con) for rep in (0, 1) for con in (0, 1) for index in range(3)
     )
-    write_nifti(_series(frames), tmp_path / "nifti")
+    write_nifti(plane_series(_series(frames)), tmp_path / "nifti")
     assert _names(tmp_path / "nifti") == [
         f"image_repetition{rep:03d}_contrast{con:03d}.nii.gz" for rep in (0, 1) for con in (0, 1)
     ]
@@ -111,7 +112,7 @@ def test_one_file_a_volume(tmp_path: Path) -> None:
 
 
 def test_slabs_are_volumes(tmp_path: Path) -> None:
-    write_nifti(_series((_frame(0), _frame(4)), 3), tmp_path / "nifti")
+    write_nifti(plane_series(_series((_frame(0), _frame(4)), 3)), tmp_path / "nifti")
     assert _names(tmp_path / "nifti") == ["image_slab000.nii.gz", "image_slab001.nii.gz"]
 
 
@@ -123,12 +124,12 @@ def test_slabs_are_volumes(tmp_path: Path) -> None:
     ],
 )
 def test_uneven_slices_are_files_of_their_own(tmp_path: Path, odd: Frame) -> None:
-    assert write_nifti(_series((_frame(0), _frame(1), odd)), tmp_path / "nifti") == (UNEVEN_STACK,)
+    assert write_nifti(plane_series(_series((_frame(0), _frame(1), odd))), tmp_path / "nifti") == (UNEVEN_STACK,)
     assert _names(tmp_path / "nifti") == [f"image_slice{index:03d}.nii.gz" for index in range(3)]
 
 
 def test_unknown_geometry_claims_no_coordinates(tmp_path: Path) -> None:
-    write_nifti(_series((Frame(slice=0), Frame(slice=1))), tmp_path / "nifti")
+    write_nifti(plane_series(_series((Frame(slice=0), Frame(slice=1)))), tmp_path / "nifti")
     header = nibabel.load(tmp_path / "nifti" / "image.nii.gz").header
     assert (int(header["qform_code"]), int(header["sform_code"])) == (0, 0)
     assert header.get_zooms() == pytest.approx((0.43, 0.61, 2.5))
@@ -137,5 +138,5 @@ def test_unknown_geometry_claims_no_coordinates(tmp_path: Path) -> None:
 def test_missing_nibabel_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "nibabel", None)
     with pytest.raises(OutputError, match=r"nibabel is not installed; run: pip install nibabel"):
-        write_nifti(_series((_frame(0),)), tmp_path / "nifti")
+        write_nifti(plane_series(_series((_frame(0),))), tmp_path / "nifti")
     assert not (tmp_path / "nifti").exists()

@@ -97,6 +97,12 @@ def test_averages_are_means_with_a_count_for_each_line() -> None:
     np.testing.assert_allclose(kspace[0, 0, :, 0], [0, 4, 3, 0, 0, 0])
 
 
+def test_averages_of_a_window_leave_the_other_columns_zero() -> None:
+    heads = make_heads(2, n_samples=4, center_sample=0, kspace_encode_step_1=2)
+    kspace, _ = place(heads, np.stack([ramp(4)[0], 3 * ramp(4)[0]]), encoding())
+    np.testing.assert_array_equal(kspace[0, 0, 2], [0, 0, 0, 0, 2, 4, 6, 8])
+
+
 def test_averages_may_arrive_in_separate_blocks() -> None:
     plan = plan_all(make_heads(3, kspace_encode_step_1=[1, 2, 1]), encoding())
     canvas = Canvas(plan)
@@ -194,7 +200,7 @@ def test_absurd_sizes_are_refused_before_memory_is_taken() -> None:
     plan = replace(plan_all(heads, huge), grid=(10, 64, 1, 65535, 4096))
     with pytest.raises(
         RawDataError,
-        match=r"too large: 10 image\(s\) x 64 coils x 1 x 65535 x 4096 samples take 1280.0 GiB, more than 64",
+        match=r"too large: 10 images x 64 coils x 1 x 65535 x 4096 samples take 1280.0 GiB, more than 64",
     ):
         Canvas(plan)
 

@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 
 from knerve.datasets.display_window import to_grey, window_in_words, window_top
+from knerve.datasets.plane_series import plane_series
 from knerve.datasets.png import contact_sheet, evenly_chosen, square_picture, write_png
 from knerve.recon.images import RESEARCH_USE, ImageSeries, NoiseReport
 from knerve.recon.scan import Frame, Grid, ScanHeader
@@ -33,7 +34,7 @@ def _ramp(n_slices: int, ny: int = 40, nx: int = 30) -> np.ndarray:
 
 
 def test_all_slices_share_one_window(tmp_path: Path) -> None:
-    written = write_png(_series(_ramp(3)), tmp_path / "png")
+    written = write_png(plane_series(_series(_ramp(3))), tmp_path / "png")
     assert [path.name for path in written] == ["slice_000.png", "slice_001.png", "slice_002.png", "contact_sheet.png"]
     grey = np.stack([np.asarray(Image.open(path)) for path in written[:3]])
     assert grey.dtype == np.uint8
@@ -41,7 +42,7 @@ def test_all_slices_share_one_window(tmp_path: Path) -> None:
 
 
 def test_partitions_are_slices(tmp_path: Path) -> None:
-    written = write_png(_series(_ramp(6).reshape(2, 3, 40, 30)), tmp_path / "png")
+    written = write_png(plane_series(_series(_ramp(6).reshape(2, 3, 40, 30))), tmp_path / "png")
     assert len(written) == 7
     assert np.asarray(Image.open(written[4])).mean() == pytest.approx(255 * 4.5 / 6, abs=2)
 
@@ -54,7 +55,7 @@ def test_pixels_become_square(spacing_mm: tuple[float, float], size: tuple[int, 
 
 
 def test_pictures_say_what_they_are(tmp_path: Path) -> None:
-    for path in write_png(_series(_ramp(2)), tmp_path / "png"):
+    for path in write_png(plane_series(_series(_ramp(2))), tmp_path / "png"):
         with Image.open(path) as picture:
             description = str(picture.info["Description"])
         assert description.startswith(RESEARCH_USE)

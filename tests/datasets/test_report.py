@@ -11,8 +11,11 @@ import numpy as np
 import pytest
 import torch
 
-from knerve.datasets.report import plain_values, report_data, report_json, snr_summary
+from knerve.datasets.plane_series import plane_series
+from knerve.datasets.report import plain_values, report_data, report_json
+from knerve.datasets.report_figures import report_figures
 from knerve.datasets.report_page import report_page
+from knerve.datasets.snr_summary import snr_summary
 from knerve.recon.images import RESEARCH_USE, ImageSeries, NoiseReport
 from knerve.recon.scan import Frame, Grid, ScanHeader
 from knerve.recon.settings import Settings
@@ -43,13 +46,18 @@ def _series(n_slices: int = 3) -> ImageSeries:
     )
 
 
+def _report(images: ImageSeries, **options: object) -> dict[str, object]:
+    series = plane_series(images)
+    return report_data(series, snr_summary(series), **options)
+
+
 def _page(images: ImageSeries, source: str = "") -> str:
-    return report_page(images, report_data(images, source=source))
+    return report_page(_report(images, source=source), report_figures(plane_series(images)))
 
 
 def test_report_tells_all(tmp_path: Path) -> None:
     path = tmp_path / "report.json"
-    path.write_text(report_json(report_data(_series(), source="/home/doe/raw.h5", notes=("more",), files=["b", "a"])))
+    path.write_text(report_json(_report(_series(), source="/home/doe/raw.h5", notes=("more",), files=["b", "a"])))
     report = json.loads(path.read_text())
     assert report["knerve_report"] == 1
     assert report["research_use"] == RESEARCH_USE
@@ -69,7 +77,7 @@ def test_report_tells_all(tmp_path: Path) -> None:
 
 
 def test_signal_to_noise_in_the_object() -> None:
-    snr = snr_summary(_series())
+    snr = snr_summary(plane_series(_series()))
     assert snr["object_fraction"] == pytest.approx(400 / 1200)
     assert snr["median_snr"] == pytest.approx(40.0)
     assert snr["noise_level_median"] == pytest.approx(1.5)
@@ -78,14 +86,14 @@ def test_signal_to_noise_in_the_object() -> None:
 
 
 def test_zero_filled_images_have_no_g_factor() -> None:
-    snr = snr_summary(replace(_series(), method="zero-filled"))
+    snr = snr_summary(plane_series(replace(_series(), method="zero-filled")))
     assert snr["median_snr"] == pytest.approx(40.0)
     assert snr["g_factor_median"] is None
 
 
 def test_without_a_map_of_the_noise() -> None:
     images = replace(_series(), noise_level=None)
-    snr = snr_summary(images)
+    snr = snr_summary(plane_series(images))
     assert (snr["median_signal"], snr["median_snr"], snr["g_factor_median"]) == (60.0, None, None)
     page = _page(images)
     assert "Local SNR" not in page
@@ -94,14 +102,13 @@ def test_without_a_map_of_the_noise() -> None:
 
 def test_empty_images_have_no_object() -> None:
     images = replace(_series(), image=torch.zeros(3, 40, 30, dtype=torch.complex64))
-    assert snr_summary(images)["median_snr"] is None
+    assert snr_summary(plane_series(images))["median_snr"] is None
     assert "unknown" in _page(images)
 
 
 def test_patient_and_folders_stay_out() -> None:
     for source in ("/home/doe/raw.h5", "C:\\doe\\raw.h5"):
-        report = report_data(_series(), source=source)
-        for text in (report_json(report), report_page(_series(), report)):
+        for text in (report_json(_report(_series(), source=source)), _page(_series(), source)):
             assert "doe" not in text.lower()
             assert "P-007" not in text
             assert "raw.h5" in text
@@ -109,7 +116,7 @@ def test_patient_and_folders_stay_out() -> None:
 
 def test_json_is_strict() -> None:
     images = replace(_series(), seconds={"solve": math.nan}, settings={"weight": math.inf, "place": Path("x")})
-    text = report_json(report_data(images))
+    text = report_json(_report(images))
 
     def refuse(constant: str) -> None:
         raise AssertionError(constant)

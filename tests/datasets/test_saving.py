@@ -5,6 +5,7 @@ import json
 import shutil
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,9 +14,10 @@ import numpy as np
 import pytest
 import torch
 
-from knerve.datasets import mrd_images
+from knerve.datasets import saving
+from knerve.datasets.output_formats import FORMATS, check_output
 from knerve.datasets.provenance import plain_text, series_description
-from knerve.datasets.saving import FORMATS, check_output, save_images
+from knerve.datasets.saving import save_images
 from knerve.recon.errors import OutputError
 from knerve.recon.images import RESEARCH_USE, ImageSeries, NoiseReport
 from knerve.recon.scan import Frame, Grid, ScanHeader
@@ -95,6 +97,38 @@ def test_every_format_says_research_use(tmp_path: Path, images: ImageSeries) -> 
         assert RESEARCH_USE.encode() in path.read_bytes(), path.name
 
 
+def test_files_do_not_depend_on_the_number_of_threads(tmp_path: Path, images: ImageSeries) -> None:
+    before = torch.get_num_threads()
+    try:
+        for n_threads in (1, 4):
+            torch.set_num_threads(n_threads)
+            save_images(images, tmp_path / str(n_threads), formats=FORMATS)
+    finally:
+        torch.set_num_threads(before)
+    assert _tree(tmp_path / "1") == _tree(tmp_path / "4")
+    for name in BASIC:
+        if not name.startswith("report"):  # which tells the time
+            assert (tmp_path / "1" / name).read_bytes() == (tmp_path / "4" / name).read_bytes(), name
+
+
+def test_a_slow_writer_has_ended_before_its_failed_neighbour_is_told(
+    tmp_path: Path, images: ImageSeries, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(errno.EIO, "input/output error")
+
+    def write_late(_: object, folder: Path) -> None:
+        time.sleep(0.1)
+        folder.mkdir()  # would come back to life if the hidden folder were removed before
+
+    monkeypatch.setattr(saving, "write_png", fail)
+    monkeypatch.setattr(saving, "write_dicom", write_late)
+    with pytest.raises(OutputError, match="input/output error"):
+        save_images(images, tmp_path / "out")
+    time.sleep(0.2)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_unknown_format(tmp_path: Path, images: ImageSeries) -> None:
     with pytest.raises(OutputError, match="output format jpeg is unknown; choose from dicom, mrd, nifti, png"):
         save_images(images, tmp_path / "out", formats=frozenset({"jpeg"}))
@@ -155,16 +189,17 @@ def full_device_for_images(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Path, "write_bytes", to_full_device)
 
 
+@pytest.mark.parametrize("writer", ["write_mrd_images", "write_dicom", "write_png", "report_figures", "snr_summary"])
 def test_failure_of_a_writer_leaves_the_earlier_output(
-    tmp_path: Path, images: ImageSeries, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, images: ImageSeries, monkeypatch: pytest.MonkeyPatch, writer: str
 ) -> None:
     save_images(images, tmp_path / "out")
     before = (tmp_path / "out" / "report.json").read_bytes()
 
-    def fail(*_: object) -> float:
+    def fail(*_: object, **_options: object) -> None:
         raise OSError(errno.EIO, "input/output error")
 
-    monkeypatch.setattr(mrd_images, "window_top", fail)
+    monkeypatch.setattr(saving, writer, fail)
     with pytest.raises(OutputError, match="could not be written"):
         save_images(images, tmp_path / "out")
     assert (tmp_path / "out" / "report.json").read_bytes() == before

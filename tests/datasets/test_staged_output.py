@@ -127,6 +127,14 @@ def test_refuses_a_folder_without_permission(tmp_path: Path, monkeypatch: pytest
         check_target(tmp_path / "out")
 
 
+@pytest.mark.parametrize("below", ["knee", "deep/knee"])
+def test_refuses_a_place_that_only_looks_writable(below: str) -> None:
+    if not Path("/proc/self").is_dir():
+        pytest.skip("this system has no /proc")
+    with pytest.raises(OutputError, match=r"could not be written: no (folder can be made there|permission)"):
+        check_target(Path("/proc") / below)
+
+
 def test_says_when_permission_is_refused_late(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object, **__: object) -> None:
         raise PermissionError(errno.EACCES, "Permission denied")

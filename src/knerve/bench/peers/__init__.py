@@ -1,0 +1,1 @@
+"""The tools that take part, one file each."""
