@@ -69,13 +69,11 @@ def transform(
         Whether the result is in b; else it is in a. The other pair holds rubbish.
     """
     stride, rest, first, in_b = LANES, n, 0, False
+    s_re, s_im, t_re, t_im = a_re, a_im, b_re, b_im
     for radix in radices:
         m = rest // radix
-        cos, sin = cosines[first : first + rest], sines[first : first + rest]
-        if in_b:
-            _one_pass(radix, b_re, b_im, a_re, a_im, m, stride, cos, sin)
-        else:
-            _one_pass(radix, a_re, a_im, b_re, b_im, m, stride, cos, sin)
+        _one_pass(radix, s_re, s_im, t_re, t_im, m, stride, cosines[first : first + rest], sines[first : first + rest])
+        s_re, s_im, t_re, t_im = t_re, t_im, s_re, s_im  # one call, not two: the passes are compiled into it
         in_b = not in_b
         first, rest, stride = first + rest, m, stride * radix
     return in_b

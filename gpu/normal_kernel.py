@@ -118,14 +118,16 @@ def _gradient_blocks(
         for coil in range(n_coils):
             for s in range(n_sets):
                 _expand(maps[block, s, coil], scratch[4 + 4 * s], scratch[5 + 4 * s], a_re, a_im, s > 0)
-            in_b = transform(a_re, a_im, b_re, b_im, n, radices, cosines, sines)
-            f_re, f_im, g_re, g_im = (b_re, b_im, a_re, a_im) if in_b else (a_re, a_im, b_re, b_im)
-            _weigh(power, f_re, f_im)
-            # exchanging real and imaginary parts turns the transform around
-            moved = transform(f_im, f_re, g_im, g_re, n, radices, cosines, sines)
-            c_re, c_im = (g_re, g_im) if moved else (f_re, f_im)
+            re, im, other_re, other_im = a_re, a_im, b_re, b_im
+            for direction in range(2):  # one call of the transform, not two: it is compiled into this kernel
+                if direction == 1:
+                    _weigh(power, re, im)
+                    # exchanging real and imaginary parts turns the transform around
+                    re, im, other_re, other_im = im, re, other_im, other_re
+                if transform(re, im, other_re, other_im, n, radices, cosines, sines):
+                    re, im, other_re, other_im = other_re, other_im, re, im
             for s in range(n_sets):
-                _combine(maps[block, s, coil], c_re, c_im, scratch[6 + 4 * s], scratch[7 + 4 * s])
+                _combine(maps[block, s, coil], im, re, scratch[6 + 4 * s], scratch[7 + 4 * s])
         for s in range(n_sets):
             for part in range(2):
                 bend = penalty if part == 1 else np.float32(0)

@@ -29,7 +29,7 @@ from knerve.recon.readout import to_hybrid_space
 from knerve.recon.scan import RawScan
 from knerve.recon.settings import Settings
 from knerve.recon.stages import Stopwatch
-from knerve.recon.transform_length import in_scan_units, lines_after_padding, pad_phase_encodes
+from knerve.recon.transform_length import in_scan_units, lines_after_padding, smooth_on_scan_grid, pad_phase_encodes
 
 FINEST_ZOOM = 16  # image pixels per acquired pixel along an axis
 WORKING_COPIES = 16  # of a batch's k-space that reconstructing it may take
@@ -148,7 +148,9 @@ def reconstruct_slices(
         noise_map, more = _noise_map(encoding, right_side, settings)
     with watch.stage("finish"):
         image = in_scan_units(image if phase is None else image * phase, hybrid.added_lines)
-        return *finish(image, noise_map, sensitivities.strength, scan), notes + more
+        noise_map = None if noise_map is None else smooth_on_scan_grid(noise_map, hybrid.added_lines)
+        strength = smooth_on_scan_grid(sensitivities.strength, hybrid.added_lines)
+        return *finish(image, noise_map, strength, scan), notes + more
 
 
 PARTIAL_FOURIER = "partial Fourier: the image phase was taken from the centre of k-space and assumed to be smooth."

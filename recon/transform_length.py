@@ -6,14 +6,14 @@ count as measured and zero: the image holds no frequencies that the scan could n
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 
 from torch import Tensor
 
 from knerve.gpu.fft_lengths import fast_length
-from knerve.gpu.fourier import resize_centred
+from knerve.gpu.fourier import resize_centred, to_image, to_kspace
 from knerve.recon.hybrid import HybridScan
+from knerve.recon.resampling import resample_linear
 
 
 def pad_phase_encodes(scan: HybridScan) -> HybridScan:
@@ -41,6 +41,14 @@ def first_acquired(length: int, added_lines: int) -> int:
 
 
 def in_scan_units(image: Tensor, added_lines: int) -> Tensor:
-    """The image whose finer pixels each hold less of the signal, as the scan's own pixels would hold it."""
+    """The image (slice, x, set, y) on the scan's own grid: only its own lines are kept."""
     length = image.shape[-1]
-    return image if added_lines == 0 else math.sqrt(length / (length - added_lines)) * image
+    if added_lines == 0:
+        return image
+    return to_image(resize_centred(to_kspace(image, (-1,)), -1, length - added_lines), (-1,))
+
+
+def smooth_on_scan_grid(values: Tensor, added_lines: int) -> Tensor:
+    """Smooth real values (slice, x, set, y), such as a noise map, on the scan's own grid."""
+    length = values.shape[-1]
+    return values if added_lines == 0 else resample_linear(values, -1, 1.0, length - added_lines, 1.0)

@@ -21,7 +21,7 @@ from knerve.datasets.wording import counted
 from knerve.recon.errors import SettingsError
 from knerve.recon.settings import Compression, Settings, SnrMap
 from knerve.serve_commands import register as register_serve_commands
-from knerve.start_up import import_in_background, quick_imports
+from knerve.start_up import import_in_background, quick_imports, reuse_freed_memory
 from knerve.terminal import Terminal, facts_table, terminal, to_json
 
 MethodOrAuto = Literal["auto", "zero-filled", "sense", "cs"]
@@ -245,6 +245,7 @@ def _recon(
     formats = formats or DEFAULT_FORMATS
     check_output(out, formats)  # now, not after minutes of work
     talk.step(f"Reading {raw}")
+    reuse_freed_memory()
     with quick_imports():
         from knerve.datasets.reading import read_raw
         from knerve.gpu.devices import choose_device, cpu_threads
