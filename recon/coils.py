@@ -14,9 +14,12 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from knerve.gpu.workers import side_by_side
 from knerve.recon.espirit import Sensitivities
 from knerve.recon.hybrid import HybridScan
 from knerve.recon.settings import Settings
+
+CACHE_BYTES = 1 << 20
 
 
 def compress_coils(
@@ -28,7 +31,7 @@ def compress_coils(
     gram = _gram(sensitivities.maps)  # (slice, x, coil, coil)
     if settings.compression == "svd":
         gram = gram.sum(1, keepdim=True)
-    energy, vectors = torch.linalg.eigh(gram)
+    energy, vectors = _eigenvectors(gram)
     if settings.virtual_coils is not None:
         kept = torch.full((energy.shape[0],), min(settings.virtual_coils, scan.n_coils))
     else:
@@ -61,7 +64,20 @@ def coils_to_keep(energy: Tensor, retained: float) -> Tensor:
     return ((kept < retained * kept[:, -1:]).sum(-1) + 1).clamp(max=energy.shape[-1]).cpu()
 
 
+def _eigenvectors(gram: Tensor) -> tuple[Tensor, Tensor]:
+    """`torch.linalg.eigh` of many small matrices, on all cores: on a CPU it takes them one by one."""
+    if gram.is_cuda:
+        return torch.linalg.eigh(gram)
+    flat, n_threads = gram.flatten(0, 1), torch.get_num_threads()
+    parts = side_by_side(torch.linalg.eigh, flat.chunk(n_threads), n_threads)
+    energy, vectors = (torch.cat(part).unflatten(0, gram.shape[:2]) for part in zip(*parts, strict=True))
+    return energy, vectors
+
+
 def _gram(maps: Tensor) -> Tensor:
     """Σ over sets and pixels of S Sᴴ for every column: (slice, x, coil, coil) from (slice, x, set, coil, [z,] y)."""
     flat = maps.flatten(4).movedim(2, 3).flatten(3)  # (slice, x, coil, set·y)
-    return flat @ flat.mH
+    columns = flat.flatten(0, 1)
+    # piece by piece: the conjugate is a copy, which so stays in the processor's cache
+    pieces = columns.split(max(1, CACHE_BYTES // (8 * columns[0].numel())))
+    return torch.cat([piece @ piece.mH for piece in pieces]).unflatten(0, flat.shape[:2])

@@ -1,4 +1,4 @@
-"""Interpolation of smooth fields from a coarse periodic grid to the image grid, as one small matrix per axis."""
+"""Interpolation of smooth fields from a coarse periodic grid to the image grid: four neighbours per axis."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ import torch
 from torch import Tensor
 
 
-def interpolation_matrix(n_fine: int, n_coarse: int) -> Tensor:
-    """Cubic (Catmull-Rom) weights, (fine, coarse); both grids have their origin at index n // 2 and wrap around."""
-    if n_fine == n_coarse:
-        return torch.eye(n_fine)
+def cubic_neighbours(n_fine: int, n_coarse: int) -> tuple[Tensor, Tensor]:
+    """Coarse neighbours of every fine point and their cubic (Catmull-Rom) weights, both (fine, 4): int64 and float32.
+
+    Both grids have their origin at index n // 2 and wrap around.
+    """
     position = (torch.arange(n_fine, dtype=torch.float64) - n_fine // 2) * (n_coarse / n_fine) + n_coarse // 2
     left = torch.floor(position)
     t = position - left
@@ -21,22 +22,26 @@ def interpolation_matrix(n_fine: int, n_coarse: int) -> Tensor:
         -1.5 * t**3 + 2 * t**2 + 0.5 * t,
         0.5 * t**3 - 0.5 * t**2,
     )
-    matrix = torch.zeros(n_fine, n_coarse, dtype=torch.float64)
-    rows = torch.arange(n_fine)
-    for offset, weight in enumerate(weights):
-        matrix.index_put_((rows, (left.long() + offset - 1) % n_coarse), weight, accumulate=True)
-    return matrix.float()
+    neighbours = (left.long()[:, None] + torch.arange(-1, 3)) % n_coarse
+    return neighbours, torch.stack(weights, dim=1).float()
 
 
-def interpolate_columns(coarse: Tensor, matrices: Sequence[Tensor]) -> Tensor:
-    """Interpolate real values, (coarse [z,] y, x, value) to (fine x, value, [z,] y): the layout of hybrid space.
+def interpolation_matrix(n_fine: int, n_coarse: int) -> Tensor:
+    """The same as a matrix, (fine, coarse)."""
+    if n_fine == n_coarse:
+        return torch.eye(n_fine)
+    neighbours, weights = cubic_neighbours(n_fine, n_coarse)
+    rows = torch.arange(n_fine)[:, None].expand_as(neighbours)
+    return torch.zeros(n_fine, n_coarse).index_put_((rows, neighbours), weights, accumulate=True)
+
+
+def interpolate_rows(coarse: Tensor, matrices: Sequence[Tensor]) -> Tensor:
+    """Interpolate real values along all axes but x: (coarse [z,] y, x, value) to (coarse x, value, fine [z,] y).
 
     Args:
         coarse: float32 values on the coarse grid.
-        matrices: one (fine, coarse) matrix per axis, in the order ([z,] y, x).
+        matrices: one (fine, coarse) matrix per axis, in the order ([z,] y).
     """
     columns = coarse.movedim((-2, -1), (0, 1)).contiguous()  # (x, value, [z,] y)
-    fine = columns @ matrices[-2].T
-    if len(matrices) == 3:
-        fine = matrices[0] @ fine
-    return (matrices[-1] @ fine.flatten(1)).unflatten(1, fine.shape[1:])
+    rows = columns @ matrices[-1].T
+    return matrices[0] @ rows if len(matrices) == 2 else rows

@@ -29,7 +29,7 @@ from knerve.recon.readout import to_hybrid_space
 from knerve.recon.scan import RawScan
 from knerve.recon.settings import Settings
 from knerve.recon.stages import Stopwatch
-from knerve.recon.transform_length import in_scan_units, lines_after_padding, smooth_on_scan_grid, pad_phase_encodes
+from knerve.recon.transform_length import in_scan_units, lines_after_padding, pad_phase_encodes, smooth_on_scan_grid
 
 FINEST_ZOOM = 16  # image pixels per acquired pixel along an axis
 WORKING_COPIES = 16  # of a batch's k-space that reconstructing it may take

@@ -2,29 +2,64 @@
 
 from __future__ import annotations
 
+import math
+
+import torch
 from torch import Tensor
 
-from knerve.gpu.fourier import resize_centred, to_image
 from knerve.recon.hybrid import HybridScan
 from knerve.recon.scan import RawScan
 
+CACHE_BYTES = 1 << 20  # of readouts mixed at once
 
-def to_hybrid_space(scan: RawScan, calibration: Tensor | None) -> HybridScan:
-    """Inverse FFT along kx, drop the readout oversampling, and put the phase encodes last.
+
+def to_hybrid_space(scan: RawScan, calibration: Tensor | None, mixing: Tensor | None = None) -> HybridScan:
+    """Inverse FFT along kx, drop the readout oversampling, and put the phase encodes last; only sampled lines are touched.
 
     Args:
-        scan: whitened scan.
-        calibration: (slice, coil, [kz,] ky, kx) from `calibration_lines`, kept uncropped: where the object folds over the cut
-            edges, the coils no longer explain the data.
+        scan: whitened scan, or a raw one and the matrix that whitens it.
+        calibration: (slice, coil, [kz,] ky, kx) from `calibration_lines`, whitened, kept uncropped: where the object folds over
+            the cut edges, the coils no longer explain the data.
+        mixing: `(new coil, coil)`, applied on the way, when half of the samples are gone already.
     """
     columns = n_columns(scan)
-    hybrid = resize_centred(to_image(scan.kspace, dims=(-1,)), -1, columns)
+    n_coils = scan.n_coils if mixing is None else mixing.shape[0]
+    shape = (scan.n_slices, columns, n_coils, *scan.kspace.shape[2:-1])
+    kspace = torch.zeros(shape, dtype=scan.kspace.dtype, device=scan.kspace.device)
+    for slice_kspace, slice_counts, target in zip(scan.kspace, scan.counts, kspace, strict=True):
+        lines = torch.nonzero(slice_counts.flatten() > 0)[:, 0]
+        if len(lines) == 0:
+            continue
+        readouts = _columns(slice_kspace.flatten(1, -2), lines, columns)
+        n_pieces = -(-readouts.numel() * readouts.itemsize // CACHE_BYTES)
+        for piece, place in zip(readouts.chunk(n_pieces), target.flatten(2).chunk(n_pieces), strict=True):
+            place.index_copy_(2, lines, piece if mixing is None else mixing.to(piece.device) @ piece)
     return HybridScan(
-        kspace=hybrid.movedim(-1, 1).contiguous(),
+        kspace=kspace,
         counts=scan.counts,
         calibration=calibration,
         calibration_fov=_calibration_fov(scan, columns),
     )
+
+
+def _columns(kspace: Tensor, lines: Tensor, n_columns: int) -> Tensor:
+    """The central columns of some lines after the centred inverse FFT, (x, coil, chosen line), from (coil, line, kx).
+
+    Coil by coil, so that a coil stays in the processor's cache. The shift of the origin before the FFT is a phase after it, the
+    shift after it an exchange of halves.
+    """
+    n_coils, _, n = kspace.shape
+    columns = kspace.new_empty(n_columns, n_coils, len(lines))
+    left = n_columns // 2
+    for coil in range(n_coils):
+        transformed = torch.fft.ifft(kspace[coil].index_select(0, lines), norm="ortho")
+        columns[:left, coil] = transformed[:, n - left :].T
+        columns[left:, coil] = transformed[:, : n_columns - left].T
+    frequency = torch.arange(-left, n_columns - left, dtype=torch.float64)
+    turns = torch.remainder(frequency * (n // 2), n) / n
+    phase = torch.exp(-2j * math.pi * turns).to(columns)
+    columns *= (phase.real if n % 2 == 0 else phase)[:, None, None]
+    return columns
 
 
 def n_columns(scan: RawScan) -> int:
