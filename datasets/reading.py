@@ -21,6 +21,11 @@ LOOK_ALIKES = (
     (0, b"MATLAB 5.0", "a MATLAB file: export the raw data as ISMRMRD"),
     (0, b"PK\x03\x04", "a zip archive: unpack it first"),
     (0, b"\x1f\x8b", "gzip-compressed: unpack it first"),
+    (
+        0,
+        b"knerve journal",
+        "a journal of knerve serve: read raw.h5 beside it, which the server writes, at its next start if need be",
+    ),
 )
 
 

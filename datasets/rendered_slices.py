@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from threading import Lock
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,7 +45,7 @@ class _Drawn:
 
 
 class RenderedSlices:
-    """Draws slices of `anatomy` and keeps the latest of them, up to a number of bytes.
+    """Draws slices of `anatomy` and keeps the latest of them, up to a number of bytes. Threads may draw side by side.
 
     Attributes:
         anatomy: the object that all slices are of.
@@ -56,6 +57,7 @@ class RenderedSlices:
         self.largest_bytes = largest_bytes
         self._drawn: OrderedDict[ScanPlane, _Drawn] = OrderedDict()
         self._truths: OrderedDict[tuple[ScanPlane, ScanGrid], tuple[SliceProfile, AnatomyTruth]] = OrderedDict()
+        self._lock = Lock()  # around what is kept; drawing takes none
 
     def slice(
         self,
@@ -67,26 +69,30 @@ class RenderedSlices:
         bent: BentField | None,
     ) -> TissueImages:
         """One slice, drawn where none that is kept serves; arguments as of `tissue_images`."""
-        kept = self._drawn.get(plane)
-        if kept is not None and kept.serves(profile, shift_mm, band, bent):
-            self._drawn.move_to_end(plane)
-            return kept.images
+        with self._lock:
+            kept = self._drawn.get(plane)
+            if kept is not None and kept.serves(profile, shift_mm, band, bent):
+                self._drawn.move_to_end(plane)
+                return kept.images
         images = tissue_images(self.anatomy, plane, groups, profile, shift_mm, band, bent)
         self._keep(plane, _Drawn(images, profile, shift_mm, None if bent is None else bent.read_mm_per_hz))
         return images
 
     def truth(self, plane: ScanPlane, profile: SliceProfile, grid: ScanGrid) -> AnatomyTruth:
         """Where the object's parts and nerves lie in one slice, found anew where it was not before."""
-        profile_before, truth = self._truths.pop((plane, grid), (None, None))
+        with self._lock:
+            profile_before, truth = self._truths.pop((plane, grid), (None, None))
         if truth is None or profile_before is None or not profile_before.resembles(profile):
             profile_before, truth = profile, anatomy_truth(self.anatomy, plane, profile, grid)
-        self._truths[plane, grid] = (profile_before, truth)
-        while len(self._truths) > TRUTHS_KEPT:
-            self._truths.popitem(last=False)
+        with self._lock:
+            self._truths[plane, grid] = (profile_before, truth)
+            while len(self._truths) > TRUTHS_KEPT:
+                self._truths.popitem(last=False)
         return truth
 
     def _keep(self, plane: ScanPlane, drawn: _Drawn) -> None:
-        self._drawn[plane] = drawn
-        self._drawn.move_to_end(plane)
-        while self._drawn and sum(each.images.share.nbytes for each in self._drawn.values()) > self.largest_bytes:
-            self._drawn.popitem(last=False)
+        with self._lock:
+            self._drawn[plane] = drawn
+            self._drawn.move_to_end(plane)
+            while self._drawn and sum(each.images.share.nbytes for each in self._drawn.values()) > self.largest_bytes:
+                self._drawn.popitem(last=False)

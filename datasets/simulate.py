@@ -48,6 +48,8 @@ from knerve.datasets.simulated_readouts import imaging_heads, noise_heads
 from knerve.datasets.simulation_settings import SimulationSettings
 from knerve.datasets.smooth_maps import SmoothMaps
 from knerve.datasets.tissue_images import TissueImages
+from knerve.gpu.devices import free_memory_bytes
+from knerve.gpu.workers import side_by_side
 from knerve.recon.errors import SettingsError
 from knerve.sequences.protocol import Protocol
 from knerve.sequences.timing import scan_time
@@ -58,6 +60,8 @@ Index = NDArray[np.int64]
 N_NOISE_READOUTS = 32
 NOISE_DWELL = 1.25  # of a noise sample over an imaging one: scanners measure noise with a bandwidth of its own
 BYTES_PER_SAMPLE = 8
+BYTES_PER_SLICE = 1 << 30  # that working on one may take
+MOST_SLICES_AT_ONCE = 4  # the memory stays bounded on machines with many cores
 DEFAULTS = SimulationSettings()
 
 
@@ -120,8 +124,9 @@ def simulate(
         truth_file(truth_path(path), anatomy, scan.planes, scan.grid, about) as truth,
     ):
         _write_noise(raw, scan)
-        for number in range(len(scan.planes)):
-            readouts, slice_truth = simulate_slice(scan, number, rendered)
+        numbers = range(len(scan.planes))
+        slices = side_by_side(lambda number: simulate_slice(scan, number, rendered), numbers, _at_once(len(numbers)))
+        for number, (readouts, slice_truth) in enumerate(slices):
             _write_slice(raw, scan, number, readouts)
             truth.write(number, slice_truth)
             if on_progress:
@@ -212,6 +217,12 @@ def _moved_readouts(
     ky, echoes = scan.grid.ky[scan.order.lines[rows]], scan.order.echoes[rows]
     lines = receive_lines(parts, maps, images, ky, echoes)
     return read_out(lines, images, scan.grid) * motion_ramp(scan.grid, ky, moved_mm)
+
+
+def _at_once(n_slices: int) -> int:
+    """Slices to work on at the same time, each on one core; a single one takes all cores."""
+    fitting = free_memory_bytes(torch.device("cpu")) // BYTES_PER_SLICE
+    return max(1, min(torch.get_num_threads(), fitting, n_slices, MOST_SLICES_AT_ONCE))
 
 
 def _write_noise(raw: MrdStream, scan: ScanSetup) -> None:

@@ -171,6 +171,8 @@ def test_searches_are_known_only_for_the_same_data_version_and_care() -> None:
     assert known.find("R3", "bart", data="b", version="1", quick=True) is None
     assert known.find("R3", "bart", data="a", version="2", quick=True) is None
     assert known.find("R6", "bart", data="a", version="1", quick=True) is None
+    older = KnownSearches({"R3/bart": {**known.as_dict()["R3/bart"], "search": 0}})
+    assert older.find("R3", "bart", data="a", version="1", quick=True) is None
 
 
 def test_ratios_are_of_medians_over_ours() -> None:

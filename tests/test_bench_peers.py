@@ -18,6 +18,7 @@ from knerve.bench.preparation import prepare
 from knerve.bench.registry import PEERS
 from knerve.bench.score import nrmse, scaled_to
 from knerve.bench.source import Truth
+from knerve.bench.worker_process import WorkerProcess
 
 TINY = Case("tiny", n_lines=48, n_calibration=24, n_phase_encodes=96, n_readout=80, n_coils=5, muscle_snr=13.0)
 
@@ -82,7 +83,8 @@ def test_every_peer_reconstructs_and_its_curve_is_its_run(name: str, tiny: tuple
 
 def test_our_warm_method_and_our_command_make_the_same_image(tiny: tuple[CaseFiles, Truth]) -> None:
     files, truth = tiny
-    warm, measured = own.METHODS[0].start(files, 1).run(None)
+    with WorkerProcess(own.METHODS[0], files, 1) as worker:
+        warm, measured = worker.run(None)
     assert nrmse(warm, truth) < 0.06
     assert {"whiten", "readout", "calibration", "compress", "solve"} <= set(measured.stages)
     assert sum(measured.stages.values()) == pytest.approx(measured.seconds, rel=0.3, abs=0.1)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from knerve.bench.search import Found, Point
+from knerve.bench.search import VERSION, Found, Point
 
 
 class KnownSearches:
@@ -18,14 +18,16 @@ class KnownSearches:
     def find(self, case: str, key: str, *, data: str, version: str, quick: bool) -> Found | None:
         """What was found, or None; a careful search serves a quick benchmark too."""
         entry = self._entries.get(f"{case}/{key}")
-        if entry is None or (entry["data"], entry["version"]) != (data, version) or (entry["quick"] and not quick):
+        same = {"search": VERSION, "data": data, "version": version}
+        if entry is None or {name: entry.get(name) for name in same} != same or (entry["quick"] and not quick):
             return None
         points = tuple(Point(**point) for point in entry["points"])
         return Found(Point(**entry["chosen"]), Point(**entry["best"]), points)
 
     def keep(self, case: str, key: str, found: Found, *, data: str, version: str, quick: bool) -> None:
         """Write down."""
-        self._entries[f"{case}/{key}"] = {"data": data, "version": version, "quick": quick, **asdict(found)}
+        origin = {"search": VERSION, "data": data, "version": version, "quick": quick}
+        self._entries[f"{case}/{key}"] = origin | asdict(found)
 
     def as_dict(self) -> dict[str, Mapping[str, Any]]:
         """For the report."""

@@ -14,18 +14,13 @@ from dataclasses import dataclass
 from knerve.bench.methods import Magnitude, Setting
 
 WITHIN = 1.01  # of the lowest error
-ITERATIONS = (10, 20, 30, 40)
+VERSION = 1  # raised when a search would find something else than before
+ITERATIONS = (5, 10, 20, 30, 40)
 MORE_ITERATIONS = (60, 100, 200)
 HELPS = 0.995  # of the error before: more iterations are tried while they lower it below this
-BETWEEN = {
-    20: 15,
-    30: 25,
-    40: 35,
-    60: 50,
-    100: 80,
-    200: 150,
-}  # numbers of iterations that the best weights are tried with too
-QUICK_ITERATIONS, QUICK_MORE = (10, 30), (60,)
+# numbers of iterations that the best weights are tried with too
+BETWEEN = {5: 3, 10: 7, 20: 15, 30: 25, 40: 35, 60: 50, 100: 80, 200: 150}
+QUICK_ITERATIONS, QUICK_MORE = (5, 15, 30), (60,)
 FARTHEST = 2.0**8  # from the first weight
 
 Curve = Callable[[float, Sequence[int]], Magnitude]

@@ -15,6 +15,7 @@ from knerve.bench.methods import Magnitude, Measured, Method, Setting
 from knerve.bench.stopwatch import RunWatch
 from knerve.recon.settings import Method as MethodName
 from knerve.recon.settings import SnrMap
+from knerve.start_up import reuse_freed_memory
 
 STAGE_NAMES = {"calibrate": "calibration"}  # knerve's, in the words of the benchmark
 
@@ -26,6 +27,7 @@ class Own:
         from knerve.datasets.reading import read_raw
         from knerve.recon.settings import Settings
 
+        reuse_freed_memory()  # as knerve's commands do
         self._scan = read_raw(files.raw)
         self._settings = Settings(method=method, snr_map=snr_map, threads=n_threads, device="cpu")
 

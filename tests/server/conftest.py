@@ -1,0 +1,124 @@
+"""A tiny scan as messages, a desk that reconstructs in this process, and a client for it."""
+
+from __future__ import annotations
+
+import io
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from threading import Lock, Thread
+
+import h5py
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from knerve.datasets.demo_scan import write_demo_scan
+from knerve.server.framing import Frame, read_frame
+from knerve.server.job import Job
+from knerve.server.listener import serve_client
+from knerve.server.messages import READOUT_HEAD, Acquisition, Close, ConfigFile, Header, Image, Message
+from knerve.server.session import Desk, Patience, Reconstruct
+from knerve.server.spool import Spool
+from knerve.server.wire import encode, read_messages
+from knerve.server.worker import done
+
+QUICK = Patience(handshake_s=5.0, silence_s=5.0, message_s=5.0, sending_s=5.0, farewell_s=0.5)
+Ask = Callable[..., list[Message]]
+
+
+@pytest.fixture(scope="session")
+def raw_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("raw") / "knee.h5"
+    write_demo_scan(path, n_slices=2, matrix=(32, 24), n_coils=4, n_calibration=12, acceleration=1.5)
+    return path
+
+
+@pytest.fixture(scope="session")
+def scan(raw_file: Path) -> list[Message]:
+    """The whole conversation of a client: config, header, readouts, CLOSE."""
+    with h5py.File(raw_file) as file:
+        xml, records = file["dataset/xml"][0], file["dataset/data"][()]
+    readouts = []
+    for record in records:
+        head = record["head"].astype(READOUT_HEAD)
+        shape = int(head["active_channels"]), int(head["number_of_samples"])
+        samples = record["data"].view(np.complex64).reshape(shape)
+        readouts.append(Acquisition(head, np.zeros((shape[1], 0), np.float32), samples))
+    return [ConfigFile("zero-filled"), Header(xml), *readouts, Close()]
+
+
+_ONE_AT_A_TIME = Lock()
+
+
+def in_this_process(job: Job) -> Iterator[Frame]:
+    """The job of a worker, as frames, without its CLOSE; one after the other, as in one worker."""
+    with _ONE_AT_A_TIME:
+        answer = list(done(job))
+    return iter([encode(message) for message in answer if not isinstance(message, Close)])
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[Desk]:
+    with closing(Spool(tmp_path / "spool")) as spool:
+        yield Desk(spool, in_this_process, QUICK)
+
+
+@pytest.fixture
+def ask(desk: Desk) -> Ask:
+    """Send messages or bytes, hang up our direction, and return all that is answered; the last must be CLOSE."""
+
+    def send(
+        *messages: Message | bytes, reconstruct: Reconstruct = in_this_process, **patience: float
+    ) -> list[Message]:
+        asked = b"".join(m if isinstance(m, bytes) else encode(m).raw for m in messages)
+        ours, theirs = socket.socketpair()
+        own = replace(desk, reconstruct=reconstruct, patience=replace(desk.patience, **patience))
+        server = Thread(target=serve_client, args=(theirs, own))
+        server.start()
+        ours.settimeout(20.0)
+        with ours:
+            sender = Thread(target=_send, args=(ours, asked, not patience))
+            sender.start()
+            answer = _read_all(ours)
+        sender.join()
+        server.join()
+        return whole_answer(answer)
+
+    return send
+
+
+def _send(connection: socket.socket, content: bytes, hang_up: bool) -> None:
+    try:
+        connection.sendall(content)
+        if hang_up:
+            connection.shutdown(socket.SHUT_WR)
+    except OSError:
+        pass  # the server has had enough
+
+
+def _read_all(connection: socket.socket) -> bytes:
+    parts = []
+    while part := connection.recv(1 << 16):
+        parts.append(part)
+    return b"".join(parts)
+
+
+def whole_answer(answer: bytes) -> list[Message]:
+    """The messages of an answer, which must end in CLOSE and nothing behind it."""
+    stream = io.BytesIO(answer)
+    messages = list(read_messages(stream))
+    assert isinstance(messages[-1], Close), messages[-3:]
+    assert stream.read() == b""
+    return messages
+
+
+def frames_of(content: bytes) -> list[Frame]:
+    stream = io.BytesIO(content)
+    return list(iter(lambda: read_frame(stream), None))
+
+
+def pixels_of(images: list[Image]) -> NDArray[np.float32]:
+    return np.stack([image.pixels for image in images])[:, 0, 0]
