@@ -26,7 +26,7 @@ from knerve.bench.rounds import Run
 from knerve.bench.score import Score, nrmse, score, similarity
 from knerve.bench.search import Point, chosen_from, search
 from knerve.bench.source import Truth, filled
-from knerve.bench.table import counted_lines, results_table, stages_table
+from knerve.bench.table import counted_lines, quality_line, results_table, stages_table
 
 
 @pytest.fixture
@@ -191,6 +191,16 @@ def test_ratios_are_of_medians_over_ours() -> None:
     assert "10.0" in told
     assert "skipped: not here" in told
     assert "0.500" in told, "our median calibration"
+
+
+@pytest.mark.parametrize(
+    ("theirs", "word"), [(0.0496, "NRMSE of US: 1.008 times"), (0.045, "Warning: NRMSE of US: 1.111")]
+)
+def test_speed_at_a_higher_error_is_told(theirs: float, word: str) -> None:
+    ours, them = result("us", [1], ours=True), result("them", [9])
+    them = replace(them, runs=tuple(replace(run, score=Score(theirs, 0.9)) for run in them.runs))
+    assert counted_lines(CaseResult(CASES["R3"], "us", (ours, them), {}))[0].startswith(word)
+    assert quality_line(CaseResult(CASES["R3"], "us", (ours,), {})) is None
 
 
 def test_methods_without_runs_are_told_not_hidden() -> None:

@@ -26,52 +26,56 @@ Places = tuple[NDArray[np.intp], NDArray[np.intp]]
 
 @dataclass(frozen=True)
 class NerveView:
-    """The slice that shows a nerve best near its target.
+    """Where a nerve is shown.
 
     Attributes:
-        name: of the nerve.
-        diameter_mm: of the nerve.
-        slice: its number.
-        row: of the nerve's middle in the image as acquired.
-        column: the same.
-        from_target_mm: distance of the slice to where a needle would go.
+        slice: number of the slice near the nerve's target in which the truth has the largest contrast.
+        place: row and column of the nerve in that slice, as acquired.
+        from_target_mm: distance of that slice to where a needle would go.
         near: numbers of all slices near the target in which the nerve is seen.
     """
 
-    name: str
-    diameter_mm: float
     slice: int
-    row: float
-    column: float
+    place: tuple[float, float]
     from_target_mm: float
     near: tuple[int, ...]
 
 
-def best_views(truth: Truth) -> dict[str, NerveView]:
-    """A view of each nerve that the slices hold near its target: where the truth has the largest contrast."""
-    views = {}
-    for name, nerve in truth.nerves.items():
-        away_mm = _distances_mm(truth, nerve)
-        near = [i for i in np.flatnonzero(away_mm <= NEAR_TARGET_MM).tolist() if nerve.share[i].max() >= SEEN]
-        if near:
-            shown = max(near, key=lambda i: abs(contrast(truth.image[i], nerve.share[i], truth.pixel_mm)))
-            row, column = _middle(nerve.share[shown])
-            views[name] = NerveView(name, nerve.diameter_mm, shown, row, column, float(away_mm[shown]), tuple(near))
-    return views
+def best_view(truth: Truth, nerve: NerveTruth) -> NerveView | None:
+    """A view of a nerve, None where no slice holds it near its target."""
+    away_mm = _distances_mm(truth, nerve)
+    near = [i for i in np.flatnonzero(away_mm <= NEAR_TARGET_MM).tolist() if is_seen(nerve.share[i])]
+    if not near:
+        return None
+    shown = max(near, key=lambda i: abs(contrast(truth.image[i], nerve.share[i], truth.pixel_mm)))
+    return NerveView(shown, middle_of(nerve.share[shown]), float(away_mm[shown]), tuple(near))
+
+
+def is_seen(share: Images) -> bool:
+    """Whether a nerve with this share (y, x) of the pixels fills a good part of one."""
+    return bool(share.max() >= SEEN)
+
+
+def middle_of(share: Images) -> tuple[float, float]:
+    """Row and column of the middle of a nerve with this share (y, x) of the pixels."""
+    rows, columns = np.nonzero(share >= CORE * share.max())
+    weights = share[rows, columns]
+    return float(np.average(rows, weights=weights)), float(np.average(columns, weights=weights))
 
 
 def contrast(image: Images, share: Images, pixel_mm: tuple[float, float]) -> float:
-    """Of a nerve with this share (y, x) of the pixels of an image (y, x): 0 where it cannot be told from its surroundings."""
+    """Of a nerve with this share (y, x) of the pixels of an image (y, x); 0 is none, -1 a black nerve."""
     core, ring = _core_and_ring(share, pixel_mm)
     nerve = float(np.average(image[core], weights=share[core]))
     return nerve / float(np.median(image[ring])) - 1
 
 
-def recovered(images: Images, truth: Truth, view: NerveView) -> float:
-    """Part of the truth's contrast that the images keep, fitted over all slices near the nerve's target."""
-    share = truth.nerves[view.name].share
-    true = np.array([contrast(truth.image[i], share[i], truth.pixel_mm) for i in view.near])
-    found = np.array([contrast(images[i], share[i], truth.pixel_mm) for i in view.near])
+def recovered(images: Images, truth: Truth, nerve: NerveTruth, view: NerveView) -> float:
+    """Part of the truth's contrast that images (slice, y, x) keep, fitted over all slices near the nerve's target."""
+    true, found = (
+        np.array([contrast(series[i], nerve.share[i], truth.pixel_mm) for i in view.near])
+        for series in (truth.image, images)
+    )
     return float(true @ found / (true @ true))
 
 
@@ -82,20 +86,15 @@ def _distances_mm(truth: Truth, nerve: NerveTruth) -> NDArray[np.float64]:
     return np.asarray(np.abs((centres - nerve.target_mm) @ normal))
 
 
-def _middle(share: Images) -> tuple[float, float]:
-    """Row and column of the middle of the nerve's own pixels."""
-    rows, columns = np.nonzero(share >= CORE * share.max())
-    weights = share[rows, columns]
-    return float(np.average(rows, weights=weights)), float(np.average(columns, weights=weights))
-
-
 def _core_and_ring(share: Images, pixel_mm: tuple[float, float]) -> tuple[Places, Places]:
     """Places (row, column) of the nerve's own pixels, and of those around it."""
     core = np.argwhere(share >= CORE * share.max())
     step_mm = np.array(pixel_mm[::-1])
     reach = np.ceil(RING_MM[1] / step_mm).astype(int)
     (top, left), (bottom, right) = np.maximum(core.min(axis=0) - reach, 0), core.max(axis=0) + reach + 1
-    rows, columns = (places.ravel() for places in np.mgrid[top : min(bottom, len(share)), left : min(right, share.shape[1])])
+    rows, columns = (
+        places.ravel() for places in np.mgrid[top : min(bottom, len(share)), left : min(right, share.shape[1])]
+    )
     apart = (np.stack([rows, columns], axis=1)[:, None] - core) * step_mm
     distance_mm = np.hypot(apart[..., 0], apart[..., 1]).min(axis=1)
     least, most = RING_MM

@@ -7,6 +7,7 @@ from rich.table import Table
 
 from knerve.bench.methods import Setting
 from knerve.bench.results import CALIBRATION, CaseResult, MethodResult, Spread
+from knerve.bench.search import WITHIN
 
 NONE = "-"
 HEADINGS = (
@@ -44,10 +45,28 @@ def stages_table(result: CaseResult) -> Table:
 
 
 def counted_lines(result: CaseResult) -> tuple[str, ...]:
-    """What each method's time contains, and the problems met."""
+    """Our quality beside the best peer's, what each method's time contains, and the problems met."""
     counted = tuple(f"{each.method.label}, {each.version}: {each.method.counted}." for each in result.measured)
     remarks = tuple(f"{each.method.label}: {each.remark}" for each in result.methods if each.remark)
-    return counted + remarks + tuple(f"Failed: {each.problem}" for each in result.methods if each.problem)
+    quality = quality_line(result)
+    return (*((quality,) if quality else ()), *counted, *remarks) + tuple(
+        f"Failed: {each.problem}" for each in result.methods if each.problem
+    )
+
+
+def quality_line(result: CaseResult) -> str | None:
+    """Our error beside the lowest of the peers: speed at a higher error is not the same thing."""
+    peers = [each for each in result.measured if not each.method.ours]
+    if result.ours is None or not peers:
+        return None
+    best = min(peers, key=lambda each: each.nrmse)
+    ratio = result.ours.nrmse / best.nrmse
+    line = f"NRMSE of {result.ours.method.label}: {ratio:.3f} times that of {best.method.label}, the best peer."
+    return (
+        line
+        if ratio <= WITHIN
+        else f"Warning: {line} More than {WITHIN:g}: the ratios of time are not at equal quality."
+    )
 
 
 def _row(each: MethodResult, ours: MethodResult | None) -> tuple[str, ...]:
