@@ -48,10 +48,9 @@ def counted_lines(result: CaseResult) -> tuple[str, ...]:
     """Our quality beside the best peer's, what each method's time contains, and the problems met."""
     counted = tuple(f"{each.method.label}, {each.version}: {each.method.counted}." for each in result.measured)
     remarks = tuple(f"{each.method.label}: {each.remark}" for each in result.methods if each.remark)
+    failures = tuple(f"Failed: {each.problem}" for each in result.methods if each.problem)
     quality = quality_line(result)
-    return (*((quality,) if quality else ()), *counted, *remarks) + tuple(
-        f"Failed: {each.problem}" for each in result.methods if each.problem
-    )
+    return (*((quality,) if quality else ()), *counted, *remarks, *failures)
 
 
 def quality_line(result: CaseResult) -> str | None:
