@@ -39,7 +39,8 @@ def textures(seed: int) -> Textures:
     clouds = gaussian_filter(random.standard_normal((CLOUD_VOXELS,) * 3), CLOUD_GRAIN / 2.4, mode="wrap")
     clouds /= clouds.std()
     walls = np.empty((WALL_VOXELS,) * 3, np.float32)
-    wall_distances(random.random((WALL_CELLS,) * 3 + (3,)).astype(np.float32), WALL_VOXELS, walls)
+    steps = np.indices((3, 3, 3)).reshape(3, -1).T - 1
+    wall_distances(random.random((WALL_CELLS,) * 3 + (3,)).astype(np.float32), steps, WALL_VOXELS, walls)
     return Textures(clouds.astype(np.float32), walls)
 
 
