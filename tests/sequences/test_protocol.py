@@ -189,7 +189,7 @@ def test_words_that_are_no_choice():
 IMPOSSIBLE = [
     ("schedule", {"repetition_time_s": 2.0}, r"too short for 15 slices .* 148.85 ms \(2 packages or 13 slices would.* 2233\."),
     ("schedule", {"repetition_time_s": 0.1}, r"repetition_time_ms is 100; .* too short for 15 slices .* 148.85 ms. Nearest"),
-    ("schedule", {"packages": 16}, r"packages is 16; there are only 15 slices"),
+    ("schedule", {"packages": 16}, r"packages is 16; only 15 can be filled with a slice each"),
     ("echo_train", {"echo_time_s": 0.2}, r"is 200; the train of 15 echoes ends at 140.85 ms.* value: 140.85\."),
     ("echo_train", {"echo_time_s": 0.08}, r"is 80; echoes come every 9.39 ms only.* value: 84.51\."),
     ("echo_train", {"order": "low-high"}, r"75.12; the low-high order reads ky = 0 with the first.* 9.39\."),
