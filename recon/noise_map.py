@@ -46,7 +46,8 @@ def analytic_noise_map(encoding: CartesianEncoding, mu: Tensor) -> Tensor:
     # where sensitivities fade, noise times their norm is what stays smooth
     strength = _strength(encoding.maps, dim=3)
     smooth = _between(torch.stack(nodes), columns, n_columns)
-    return torch.where(strength > 0, smooth / strength.clamp(min=SMALLEST_STRENGTH), 0.0)
+    noise = torch.where(strength > 0, smooth / strength.clamp(min=SMALLEST_STRENGTH), 0.0)
+    return torch.minimum(noise, 0.5 / mu.sqrt())  # no eigenvalue λ of M gives more: λ / (λ + μ)² <= 1 / 4μ
 
 
 def zero_filled_noise_map(encoding: CartesianEncoding) -> Tensor:

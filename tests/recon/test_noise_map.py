@@ -91,3 +91,13 @@ def test_threads_do_not_change_the_map(smooth_maps, line_mask):
         found.append(analytic_noise_map(encoding, torch.full((1, 1, 1, 1), 0.01)))
     torch.set_num_threads(before)
     torch.testing.assert_close(found[0], found[1], rtol=1e-5, atol=0)
+
+
+def test_columns_in_between_stay_below_what_any_pixel_can_have(smooth_maps, line_mask):
+    """Where an edge runs across the columns, the neighbours' noise over a small sensitivity must not explode."""
+    encoding = _encoding(smooth_maps, line_mask(48, 3, 8).int(), n_x=64)
+    fade = (torch.arange(48) - torch.arange(64)[:, None] / 2).clamp(0, 10) / 10 + 1e-4
+    faded = CartesianEncoding(encoding.maps * fade[None, :, None, None], encoding.counts)
+    noise = analytic_noise_map(faded, torch.full((1, 1, 1, 1), 0.01))
+    assert float(noise.max()) <= 0.5 / 0.01**0.5 + 1e-4
+    assert float(noise[:, 32].max()) > 1
