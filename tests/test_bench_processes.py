@@ -7,6 +7,7 @@ import importlib
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -134,6 +135,15 @@ def test_the_last_words_of_a_crashed_worker_are_told(doubles: ModuleType, files:
     with WorkerProcess(doubles.METHODS[1], files, n_threads=1) as worker:
         worker.run(None)
         with pytest.raises(MethodFailedError, match="its process ended: RuntimeError: the third coil is missing"):
+            worker.run(None)
+
+
+def test_a_worker_that_others_end_is_told_and_left_behind(doubles: ModuleType, files: CaseFiles) -> None:
+    with WorkerProcess(doubles.METHODS[0], files, n_threads=1) as worker:
+        worker.run(None)
+        os.kill(worker._process.pid, signal.SIGKILL)
+        worker._process.wait()
+        with pytest.raises(MethodFailedError, match=r"ended from outside \(SIGKILL\)"):
             worker.run(None)
 
 

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from threading import Timer
 from types import TracebackType
@@ -68,7 +69,8 @@ class WorkerProcess:
         self._process.wait()
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe is not None:
-                pipe.close()
+                with suppress(BrokenPipeError):  # a question that nobody read
+                    pipe.close()
 
     def run(self, setting: Setting | None) -> tuple[Magnitude, Measured]:
         """Let it reconstruct once; the image (y, x).
@@ -104,12 +106,18 @@ class WorkerProcess:
             hung = not too_late.is_alive()
             too_late.cancel()
         if not line:
-            self._process.wait()
-            if hung:
-                raise MethodFailedError(f"it did not answer within {self._longest_answer_s:g} s and was ended.")
-            raise MethodFailedError(f"its process ended: {last_words(self._log, n_lines=1)}")
+            raise MethodFailedError(self._why(hung=hung))
         answer: dict[str, Any] = json.loads(line)
         return answer
+
+    def _why(self, *, hung: bool) -> str:
+        """Why there is no answer."""
+        code = self._process.wait()
+        if hung:
+            return f"it did not answer within {self._longest_answer_s:g} s and was ended."
+        if code < 0:
+            return f"its process was ended from outside ({signal.Signals(-code).name}), for lack of memory perhaps."
+        return f"its process ended: {last_words(self._log, n_lines=1)}"
 
     def _read_image(self) -> Magnitude:
         image: Magnitude = np.load(self._image)
