@@ -113,8 +113,7 @@ class AnalyticPhantom:
     def __init__(self, shapes: Sequence[Shape], plane: ScanPlane) -> None:
         self.shapes = tuple(shapes)
         self.plane = plane
-        self._raster: tuple[bytes, bytes] | None = None
-        self._drawn: dict[Shape, tuple[slice, NDArray[np.float32]]] = {}
+        self._latest: tuple[tuple[bytes, bytes], dict[Shape, tuple[slice, NDArray[np.float32]]]] = ((b"", b""), {})
 
     @property
     def tissues(self) -> tuple[str, ...]:
@@ -155,12 +154,13 @@ class AnalyticPhantom:
 
     def _covered(self, shape: Shape, x_mm: Real, y_mm: Real) -> tuple[slice, NDArray[np.float32]]:
         """As `_coverage`; columns look the same in all planes of a slice, so the latest raster's are kept."""
-        raster = (x_mm.tobytes(), y_mm.tobytes())
-        if raster != self._raster:
-            self._raster, self._drawn = raster, {}
-        if shape not in self._drawn:
-            self._drawn[shape] = _coverage(shape, x_mm, y_mm)
-        return self._drawn[shape]
+        raster, drawn = self._latest
+        if raster != (x_mm.tobytes(), y_mm.tobytes()):
+            drawn = {}
+            self._latest = (x_mm.tobytes(), y_mm.tobytes()), drawn  # at once: slices are drawn side by side
+        if shape not in drawn:
+            drawn[shape] = _coverage(shape, x_mm, y_mm)
+        return drawn[shape]
 
     def _offset(self, plane: ScanPlane) -> tuple[float, float, float]:
         """Where the centre of `plane` lies in the phantom's own plane, and its depth."""

@@ -86,7 +86,14 @@ class Output(NamedTuple):
 
 
 class Active(NamedTuple):
-    """Layers at work in a tile: index, and the range in `chosen` of a tube's segments; room for the most that can be."""
+    """Layers at work in a tile; room for the most that can be.
+
+    Attributes:
+        layer: index.
+        first: of a tube's segments, in `chosen`; EVERYWHERE where a layer covers the whole tile.
+        last: past the last of them; 0 for layers of fields.
+        chosen: segments.
+    """
 
     layer: Integers
     first: Integers

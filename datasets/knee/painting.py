@@ -23,29 +23,38 @@ MOST_LAYERS_PER_TILE = 160
 MOST_SEGMENTS_PER_TILE = 4000
 STEEPEST = 1.7  # no field rises by more than this per mm
 LITTLE = 1e-4  # of a pixel: what still shows through is left out
+EVERYWHERE = -1  # in place of the first segment: the layer covers the whole tile
 BENT_CELL_MM = 3.0  # straight walls of cells this large would look drawn
 
 
 @compiled
 def _tube_edge(
-    segments: Real, chosen: Integers, first: int, last: int, u: float, v: float
+    segments: Real, chosen: Integers, first: int, last: int, u: float, v: float, furthest: float
 ) -> tuple[float, float, float, float]:
-    """Signed distance to the nearest of the chosen segments, its slope along u and v, and its radius (0: flat)."""
-    best, slope_u, slope_v, radius = 1e9, 1.0, 0.0, 0.0
+    """Signed distance to the nearest of the chosen segments, its slope along u and v, and its radius (0: flat).
+
+    What lies `furthest` away or more is not looked at.
+    """
+    best, slope_u, slope_v, radius = furthest, 1.0, 0.0, 0.0
     for n in range(first, last):
-        g = segments[chosen[n]]
-        pu, pv, pw = u - g[0], v - g[1], -g[2]
-        length = g[16]
-        along = (pu * g[3] + pv * g[4] + pw * g[5]) / length
+        i = chosen[n]
+        pu, pv, pw = u - segments[i, 0], v - segments[i, 1], -segments[i, 2]
+        length, bend = segments[i, 16], segments[i, 17]
+        along = (pu * segments[i, 3] + pv * segments[i, 4] + pw * segments[i, 5]) / length
         t = min(max(along / length, 0.0), 1.0)
-        qu, qv, qw = pu - t * g[3], pv - t * g[4], pw - t * g[5]
-        a, b = g[6] + t * (g[8] - g[6]), g[7] + t * (g[9] - g[7])
-        over = (along - t * length) / min(a, b)
-        p = (qu * g[10] + qv * g[11] + qw * g[12]) / a
-        q = (qu * g[13] + qv * g[14] + qw * g[15]) / b
-        small = min(a, b)
-        if max(a, b) > 2.2 * small:  # a strap: flat sides, rounded edges
-            q += g[17] / b * (min(p * p, 1.5) - 0.4)
+        qu, qv, qw = pu - t * segments[i, 3], pv - t * segments[i, 4], pw - t * segments[i, 5]
+        a, b = (
+            segments[i, 6] + t * (segments[i, 8] - segments[i, 6]),
+            segments[i, 7] + t * (segments[i, 9] - segments[i, 7]),
+        )
+        p = qu * segments[i, 10] + qv * segments[i, 11] + qw * segments[i, 12]
+        q = qu * segments[i, 13] + qv * segments[i, 14] + qw * segments[i, 15]
+        if max(abs(p) - a, abs(q) - b - 1.1 * abs(bend)) > best:
+            continue
+        p, q, small, wide = p / a, q / b, min(a, b), max(a, b)
+        over = (along - t * length) / small
+        if wide > 2.2 * small:  # a strap: flat sides, rounded edges
+            q += bend / b * (min(p * p, 1.5) - 0.4)
             cubes = abs(p) ** 3 + abs(q) ** 3 + abs(over) ** 3
             k = cubes ** (1.0 / 3.0)
             p, q, over = p * abs(p), q * abs(q), over * abs(over)
@@ -57,11 +66,11 @@ def _tube_edge(
             distance = -small if norm < 1e-9 else (k - 1) * k / norm
         if distance < best:
             best = distance
-            radius = 0.0 if max(a, b) > 2.2 * small else math.sqrt(a * b)
+            radius = 0.0 if wide > 2.2 * small else math.sqrt(a * b)
             if norm > 1e-9:
                 o = over / small / length
-                slope_u = (p / a * g[10] + q / b * g[13] + o * g[3]) / norm
-                slope_v = (p / a * g[11] + q / b * g[14] + o * g[4]) / norm
+                slope_u = (p / a * segments[i, 10] + q / b * segments[i, 13] + o * segments[i, 3]) / norm
+                slope_v = (p / a * segments[i, 11] + q / b * segments[i, 14] + o * segments[i, 4]) / norm
     return best, slope_u, slope_v, radius
 
 
@@ -93,25 +102,25 @@ def _second_fraction(material: Real, x: float, y: float, z: float, clouds: Float
 
 @compiled
 def _field_edge(
-    fields: Integers, terms: Real, coarse: Float32, cu: float, cv: float, step: float
+    fields: Integers, terms: Real, layer: int, coarse: Float32, cu: float, cv: float, step: float
 ) -> tuple[float, float, float]:
     """Signed distance of a layer's fields (term) and its slope along u and v, bilinear at coarse coordinates (cu, cv)."""
     i = min(max(int(cu), 0), coarse.shape[2] - 2)
     j = min(max(int(cv), 0), coarse.shape[1] - 2)
     s, t = cu - i, cv - j
     value, slope_u, slope_v = -1e9, 1.0, 0.0
-    for n in range(fields.shape[0]):
-        field = fields[n]
+    for n in range(fields.shape[1]):
+        field = fields[layer, n]
         if field < 0:
             break
         f00, f10 = coarse[field, j, i], coarse[field, j, i + 1]
         f01, f11 = coarse[field, j + 1, i], coarse[field, j + 1, i + 1]
         low, high = f00 + (f10 - f00) * s, f01 + (f11 - f01) * s
-        here = terms[n, 0] * (low + (high - low) * t) + terms[n, 1]
+        here = terms[layer, n, 0] * (low + (high - low) * t) + terms[layer, n, 1]
         if here > value:
             value = here
-            slope_u = terms[n, 0] * ((f10 - f00) * (1 - t) + (f11 - f01) * t) / step
-            slope_v = terms[n, 0] * (high - low) / step
+            slope_u = terms[layer, n, 0] * ((f10 - f00) * (1 - t) + (f11 - f01) * t) / step
+            slope_v = terms[layer, n, 0] * (high - low) / step
     return value, slope_u, slope_v
 
 
@@ -137,14 +146,13 @@ def _choose(
             break
         margin = pixel + layers.style[layer, 2] + 3 * layers.style[layer, 3]
         if layers.fields[layer, 0] >= 0:
-            value, _, _ = _field_edge(
-                layers.fields[layer], layers.terms[layer], raster.coarse, cu, cv, raster.coarse_step
-            )
+            value, _, _ = _field_edge(layers.fields, layers.terms, layer, raster.coarse, cu, cv, raster.coarse_step)
             if value > reach + margin:
                 continue
+            first = 0
             if value < -reach - margin:  # it hides what lies below
-                n_active, n_chosen = 0, 0
-            active.layer[n_active], active.first[n_active], active.last[n_active] = layer, 0, 0
+                n_active, n_chosen, first = 0, 0, EVERYWHERE
+            active.layer[n_active], active.first[n_active], active.last[n_active] = layer, first, 0
             n_active += 1
             continue
         u0, u1 = min(u_a, u_b) - margin, max(u_a, u_b) + margin
@@ -186,31 +194,38 @@ def _cover(
 ) -> None:
     """What the n-th active layer covers of what remains of a tile's pixels, into part (y, x)."""
     layer = active.layer[n]
-    fields, terms = layers.fields[layer], layers.terms[layer]
+    fields, terms, coarse, segments, chosen = layers.fields, layers.terms, raster.coarse, layers.segments, active.chosen
+    u_mm, v_mm, frame = raster.u_mm, raster.v_mm, raster.frame
     soft, rough, grain = layers.style[layer, 2], layers.style[layer, 3], 4 / layers.style[layer, 4]
     first, last = active.first[n], active.last[n]
+    if first == EVERYWHERE:
+        part[:, :] = remaining
+        return
     pixel_u, pixel_v = abs(raster.u_mm[1] - raster.u_mm[0]), abs(raster.v_mm[1] - raster.v_mm[0])
     least = max(0.15 * max(pixel_u, pixel_v), soft)
     edge = max(pixel_u, pixel_v, raster.thickness) + soft + 3 * rough
     step, start_u, start_v = raster.coarse_step, raster.coarse_start[0], raster.coarse_start[1]
+    per_mm = 1 / step
     for y in range(part.shape[0]):
         for x in range(part.shape[1]):
             part[y, x] = 0.0
             if remaining[y, x] < LITTLE:
                 continue
-            u, v = raster.u_mm[column + x], raster.v_mm[row + y]
+            u, v = u_mm[column + x], v_mm[row + y]
             radius = 0.0
             if last > first:
-                d, du, dv, radius = _tube_edge(layers.segments, active.chosen, first, last, u, v)
+                d, du, dv, radius = _tube_edge(segments, chosen, first, last, u, v, edge)
             else:
-                d, du, dv = _field_edge(fields, terms, raster.coarse, (u - start_u) / step, (v - start_v) / step, step)
-            if d > edge:
+                d, du, dv = _field_edge(
+                    fields, terms, layer, coarse, (u - start_u) * per_mm, (v - start_v) * per_mm, step
+                )
+            if d >= edge:
                 continue
             if d < -edge:
                 part[y, x] = remaining[y, x]
                 continue
             if rough > 0.0:
-                px, py, pz = _point(raster.frame, u, v)
+                px, py, pz = _point(frame, u, v)
                 d += rough * texture_at(clouds, px * grain, py * grain, pz * grain + 7.7)
             through = max(1.0 - du * du - dv * dv, 0.0) * raster.thickness**2
             width = max(math.sqrt((du * pixel_u) ** 2 + (dv * pixel_v) ** 2 + through), least)

@@ -16,7 +16,7 @@ from knerve.datasets.knee.noise import Textures
 from knerve.datasets.knee.paint_arrays import Layers, Looks, Output, Raster
 from knerve.datasets.knee.painting import paint_rows
 from knerve.datasets.knee.sampling import field_on_plane
-from knerve.datasets.knee.tubes import Tube
+from knerve.datasets.knee.tube_segments import N_COLUMNS, boxes_around, near_plane, tube_segments
 
 Float32 = NDArray[np.float32]
 Real = NDArray[np.float64]
@@ -37,7 +37,7 @@ class Packed:
     layer_terms: Real
     layer_style: Real
     layer_tube: Integers
-    tubes: tuple[Tube, ...]
+    segments: Real
     materials: Real
     textures: Textures
 
@@ -46,8 +46,7 @@ def pack(layers: Sequence[Layer], tissues: Sequence[str], structures: Sequence[s
     """Arrays of the layers, bottom first."""
     fields: dict[int, tuple[int, Field]] = {}
     materials: dict[Material, int] = {}
-    tubes: list[Tube] = []
-    n_segments = 0
+    segments, n_segments = [np.empty((0, N_COLUMNS))], 0
     layer_fields = np.full((len(layers), MOST_TERMS), -1, np.int32)
     layer_terms = np.zeros((len(layers), MOST_TERMS, 2))
     layer_style = np.zeros((len(layers), 5))
@@ -57,15 +56,16 @@ def pack(layers: Sequence[Layer], tissues: Sequence[str], structures: Sequence[s
             layer_fields[i, n] = fields.setdefault(id(term.field), (len(fields), term.field))[0]
             layer_terms[i, n] = term.sign, term.offset
         if layer.tube is not None:
-            tubes.append(layer.tube)
-            layer_tube[i] = n_segments, n_segments + len(layer.tube.points) - 1
-            n_segments += len(layer.tube.points) - 1
+            segments.append(tube_segments(layer.tube))
+            layer_tube[i] = n_segments, n_segments + len(segments[-1])
+            n_segments += len(segments[-1])
         material = materials.setdefault(layer.material, len(materials))
         label = structures.index(layer.structure)
         layer_style[i] = material, label, layer.soft_mm, layer.rough_mm, layer.rough_grain_mm
     rows = np.array([_material_row(material, tissues) for material in materials])
     ordered = tuple(field for _, field in fields.values())
-    return Packed(ordered, layer_fields, layer_terms, layer_style, layer_tube, tuple(tubes), rows, textures)
+    every_segment = np.concatenate(segments)
+    return Packed(ordered, layer_fields, layer_terms, layer_style, layer_tube, every_segment, rows, textures)
 
 
 def _material_row(material: Material, tissues: Sequence[str]) -> list[float]:
@@ -165,52 +165,14 @@ def _coarse_fields(packed: Packed, view: View) -> tuple[Real, Float32]:
 def _layers(packed: Packed, view: View) -> Layers:
     """The layers, with those tube segments that lie near the plane, in its coordinates."""
     normal = np.cross(view.frame[1], view.frame[2])
-    axes = np.stack([view.frame[1], view.frame[2], normal], -1)
-    layer_tube = np.zeros_like(packed.layer_tube)
-    tube_box = np.zeros((len(packed.layer_tube), 4))
-    kept: list[Real] = []
-    n_kept = 0
-    tube_layers = np.flatnonzero(packed.layer_tube[:, 1] > packed.layer_tube[:, 0])
-    for layer, shape in zip(tube_layers, packed.tubes, strict=True):
-        rows = _segments(shape, view.frame[0], axes)
-        if len(rows):
-            kept.append(rows)
-            boxes = _boxes(rows)
-            tube_box[layer] = boxes[:, 0].min(), boxes[:, 1].max(), boxes[:, 2].min(), boxes[:, 3].max()
-            layer_tube[layer] = n_kept, n_kept + len(rows)
-            n_kept += len(rows)
-    segments = np.concatenate(kept) if kept else np.zeros((0, 18))
+    axes = np.stack([view.frame[1], view.frame[2], normal], axis=-1)
+    segments, tube, boxes = near_plane(packed.segments, packed.layer_tube, view.frame[0], axes)
     return Layers(
         fields=packed.layer_fields,
         terms=packed.layer_terms,
         style=packed.layer_style,
-        tube=layer_tube,
-        tube_box=tube_box,
+        tube=tube,
+        tube_box=boxes_around(boxes, tube),
         segments=segments,
-        segment_box=_boxes(segments),
+        segment_box=boxes,
     )
-
-
-def _segments(shape: Tube, centre: Real, axes: Real) -> Real:
-    points, wide = (shape.points - centre) @ axes, shape.wide @ axes
-    along = np.diff(points, axis=0)
-    length = np.linalg.norm(along, axis=1)
-    reach = np.maximum(shape.half_axes[1:].max(1), shape.half_axes[:-1].max(1)) + 0.3 + abs(shape.bend_mm)
-    low, high = np.minimum(points[1:, 2], points[:-1, 2]), np.maximum(points[1:, 2], points[:-1, 2])
-    near = (low < reach) & (high > -reach) & (length > 1e-6)
-    first = wide[:-1] - (wide[:-1] * along).sum(1, keepdims=True) * along / np.maximum(length, 1e-9)[:, None] ** 2
-    first /= np.maximum(np.linalg.norm(first, axis=1, keepdims=True), 1e-9)
-    second = np.cross(along / np.maximum(length, 1e-9)[:, None], first)
-    rows = np.concatenate(
-        [points[:-1], along, shape.half_axes[:-1], shape.half_axes[1:], first, second, length[:, None]], axis=1
-    )
-    rows = np.append(rows, np.full((len(rows), 1), shape.bend_mm), axis=1)
-    return np.ascontiguousarray(rows[near])
-
-
-def _boxes(segments: Real) -> Real:
-    """Least and greatest u and v (segment, 4)."""
-    start, end = segments[:, :2], segments[:, :2] + segments[:, 3:5]
-    reach = segments[:, 6:10].max(1, initial=0.0) + np.abs(segments[:, 17])
-    low, high = np.minimum(start, end) - reach[:, None], np.maximum(start, end) + reach[:, None]
-    return np.stack([low[:, 0], high[:, 0], low[:, 1], high[:, 1]], -1)

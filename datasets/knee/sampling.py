@@ -12,6 +12,9 @@ from knerve.datasets.knee.compiled import compiled
 Float32 = NDArray[np.float32]
 Real = NDArray[np.float64]
 
+CELL_POINTS = 4
+FAR_MM = 12.0  # from a surface: no edge is softer, no layer is set off further
+
 
 @compiled
 def _spline_weights(t: float) -> tuple[float, float, float, float]:
@@ -21,45 +24,74 @@ def _spline_weights(t: float) -> tuple[float, float, float, float]:
 
 
 @compiled
-def field_on_plane(
-    values: Float32, origin: Real, spacing: Real, start: Real, step_u: Real, step_v: Real, out: Float32
-) -> None:
-    """Evaluate a field (z, y, x), cubic B-spline, at start + u step_u + v step_v, into out (v, u).
+def _point_at(start: Real, step_u: Real, step_v: Real, u: int, v: int) -> tuple[float, float, float]:
+    return (
+        start[0] + u * step_u[0] + v * step_v[0],
+        start[1] + u * step_u[1] + v * step_v[1],
+        start[2] + u * step_u[2] + v * step_v[2],
+    )
+
+
+@compiled
+def _field_at(values: Float32, origin: Real, spacing: Real, px: float, py: float, pz: float) -> float:
+    """A field (z, y, x), cubic B-spline, at one point.
 
     Beyond the grid's sides the distance to them is added, beyond its ends in z the last section goes on.
     """
     n_z, n_y, n_x = values.shape
-    wx, wy, wz = np.empty(4), np.empty(4), np.empty(4)
-    for v in range(out.shape[0]):
-        for u in range(out.shape[1]):
-            beyond = 0.0
-            x = (start[0] + u * step_u[0] + v * step_v[0] - origin[0]) / spacing[0]
-            y = (start[1] + u * step_u[1] + v * step_v[1] - origin[1]) / spacing[1]
-            z = (start[2] + u * step_u[2] + v * step_v[2] - origin[2]) / spacing[2]
-            z = min(max(z, 1.0), n_z - 2.001)
-            if x < 1.0 or x > n_x - 2.001:
-                inside = min(max(x, 1.0), n_x - 2.001)
-                beyond += abs(x - inside) * spacing[0]
-                x = inside
-            if y < 1.0 or y > n_y - 2.001:
-                inside = min(max(y, 1.0), n_y - 2.001)
-                beyond += abs(y - inside) * spacing[1]
-                y = inside
-            if beyond > 4.0:
-                out[v, u] = beyond
-                continue
-            i, j, k = int(x), int(y), int(z)
-            wx[0], wx[1], wx[2], wx[3] = _spline_weights(x - i)
-            wy[0], wy[1], wy[2], wy[3] = _spline_weights(y - j)
-            wz[0], wz[1], wz[2], wz[3] = _spline_weights(z - k)
-            total = 0.0
-            for c in range(4):
-                for b in range(4):
-                    row = 0.0
-                    for a in range(4):
-                        row += wx[a] * values[k - 1 + c, j - 1 + b, i - 1 + a]
-                    total += row * wz[c] * wy[b]
-            out[v, u] = total + beyond
+    beyond = 0.0
+    x, y, z = (px - origin[0]) / spacing[0], (py - origin[1]) / spacing[1], (pz - origin[2]) / spacing[2]
+    z = min(max(z, 1.0), n_z - 2.001)
+    if x < 1.0 or x > n_x - 2.001:
+        inside = min(max(x, 1.0), n_x - 2.001)
+        beyond += abs(x - inside) * spacing[0]
+        x = inside
+    if y < 1.0 or y > n_y - 2.001:
+        inside = min(max(y, 1.0), n_y - 2.001)
+        beyond += abs(y - inside) * spacing[1]
+        y = inside
+    if beyond > 4.0:
+        return beyond
+    i, j, k = int(x), int(y), int(z)
+    x0, x1, x2, x3 = _spline_weights(x - i)
+    wy, wz = _spline_weights(y - j), _spline_weights(z - k)
+    total = 0.0
+    for c in range(4):
+        for b in range(4):
+            m, n = k - 1 + c, j - 1 + b
+            row = x0 * values[m, n, i - 1] + x1 * values[m, n, i] + x2 * values[m, n, i + 1] + x3 * values[m, n, i + 2]
+            total += row * wz[c] * wy[b]
+    return total + beyond
+
+
+@compiled
+def field_on_plane(
+    values: Float32, origin: Real, spacing: Real, start: Real, step_u: Real, step_v: Real, out: Float32
+) -> None:
+    """Evaluate a field (z, y, x) at start + u step_u + v step_v, into out (v, u); see `_field_at`.
+
+    The points lie closely: cells of a few whose corners are far from the surface, all on one side, are filled in between.
+    """
+    n_v, n_u = out.shape
+    for v in range(0, n_v + CELL_POINTS - 1, CELL_POINTS):
+        for u in range(0, n_u + CELL_POINTS - 1, CELL_POINTS):
+            j, i = min(v, n_v - 1), min(u, n_u - 1)
+            px, py, pz = _point_at(start, step_u, step_v, i, j)
+            out[j, i] = _field_at(values, origin, spacing, px, py, pz)
+    for v in range(0, max(n_v - 1, 1), CELL_POINTS):
+        for u in range(0, max(n_u - 1, 1), CELL_POINTS):
+            last_v, last_u = min(v + CELL_POINTS, n_v - 1), min(u + CELL_POINTS, n_u - 1)
+            a, b, c, d = out[v, u], out[v, last_u], out[last_v, u], out[last_v, last_u]
+            is_far = min(a, b, c, d) > FAR_MM or max(a, b, c, d) < -FAR_MM
+            for j in range(v, last_v + (last_v == n_v - 1)):
+                t = (j - v) / max(last_v - v, 1)
+                for i in range(u, last_u + (last_u == n_u - 1)):
+                    s = (i - u) / max(last_u - u, 1)
+                    if is_far:
+                        out[j, i] = (a * (1 - s) + b * s) * (1 - t) + (c * (1 - s) + d * s) * t
+                    else:
+                        px, py, pz = _point_at(start, step_u, step_v, i, j)
+                        out[j, i] = _field_at(values, origin, spacing, px, py, pz)
 
 
 @compiled
