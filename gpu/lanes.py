@@ -7,7 +7,7 @@ numba cannot promise LLVM that the arrays do not overlap.
     store(target, i, scale * a + b)      a float32 multiplies all lanes
     evens(a, b), odds(a, b)              every second one of the 32 numbers of a and b
     weave_low(a, b), weave_high(a, b)    a and b in turns: the first and the last sixteen numbers
-    shrink(power, threshold)             max(0, 1 - threshold / √power): soft thresholding of magnitudes
+    shrink(power, least)                 max(0, 1 - least / power): what is left of coefficients of that power
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from typing import Any
 
 from llvmlite import ir
 from numba import types
-from numba.core.cgutils import get_or_insert_function
 from numba.extending import intrinsic, models, overload, register_model
 
 LANES = 16
@@ -82,16 +81,13 @@ def _splat(typing: Any, value: Any) -> Typed:  # noqa: ANN401, ARG001
     return lanes(types.float32), emit
 
 
-def _shrink(typing: Any, power: Any, threshold: Any) -> Typed:  # noqa: ANN401, ARG001
-    """max(0, 1 - threshold / √power), of lanes and a float32."""
+def _shrink(typing: Any, power: Any, least: Any) -> Typed:  # noqa: ANN401, ARG001
+    """max(0, 1 - least / power), of lanes and a float32."""
 
     def emit(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:  # noqa: ANN401, ARG001
-        square_root = get_or_insert_function(
-            builder.module, ir.FunctionType(VECTOR, [VECTOR]), f"llvm.sqrt.v{LANES}f32"
-        )
         zero, one, tiny = (ir.Constant(VECTOR, [x] * LANES) for x in (0.0, 1.0, TINY))
         safe = builder.select(builder.fcmp_ordered(">", arguments[0], tiny), arguments[0], tiny)
-        ratio = builder.fdiv(_in_all_lanes(builder, arguments[1]), builder.call(square_root, [safe]), flags=("fast",))
+        ratio = builder.fdiv(_in_all_lanes(builder, arguments[1]), safe, flags=("fast",))
         factor = builder.fsub(one, ratio, flags=("fast",))
         return builder.select(builder.fcmp_ordered(">", factor, zero), factor, zero)
 

@@ -1,9 +1,9 @@
-"""Soft thresholding of an image's orthogonal wavelet coefficients, fused: analysis, shrinkage and synthesis level by level.
+"""Shrinkage of an image's orthogonal wavelet coefficients by their neighbourhoods, fused: analysis, shrinkage and synthesis.
 
-    image -> roll -> Wᵀ S_t(W image) -> roll back        S_t shrinks magnitudes by t; the coarsest approximation is kept
+    image -> roll -> Wᵀ S_t(W image) -> roll back        S_t is `shrink_by_neighbours`; the coarsest approximation is kept
 
-Each level runs along y row by row in the core's cache and then along x, whose high-pass half is shrunk before it is written.
-The plain version, which explains it and is its test oracle, is `WaveletTransform` with `soft_threshold`.
+Level by level: along y row by row in the core's cache, then along x, then three rows at a time to shrink the middle one.
+The plain version, which explains it and is its test oracle, is `WaveletTransform` with `shrink_by_neighbours`.
 """
 
 from __future__ import annotations
@@ -71,6 +71,7 @@ class WaveletShrinkage:
         # vectors may run over a row's end
         self._coefficients: Real = np.zeros((2, padded[0], padded[1] + 2 * LANES), np.float32)
         self._halfway: Real = np.zeros_like(self._coefficients)
+        self._whole: Real = np.zeros_like(self._coefficients)  # coefficients of a level before they are shrunk
         self._uphill = np.zeros((self._n_sets, n_rows))
 
     def __call__(self, image: Real, shift: tuple[int, int], threshold: float, update: Update) -> float:
@@ -86,12 +87,14 @@ class WaveletShrinkage:
 
     def _analyse(self, image: Real, shift: tuple[int, int], threshold: np.float32) -> None:
         a, b, low, high = self._coefficients, self._halfway, self._low, self._high
+        least = threshold * threshold
         for level, (n_x, n_y) in enumerate(self._sides):
             if level == 0:
                 _run(_analyse_image, n_x, image, self._n_rows, *shift, b, n_y, low, high)
             else:
                 _run(_analyse_rows, n_x, a, b, n_y, low, high)
-            _run(_analyse_columns, n_x // 2, b, a, n_x, n_y, low, high, threshold)
+            _run(_analyse_columns, n_x // 2, b, self._whole, n_x, n_y, low, high)
+            _run(_shrink_rows, n_x, self._whole, a, n_x, n_y, least)
 
     def _synthesise(self, s: int, shift: tuple[int, int], update: Update) -> None:
         a, b, low, high = self._coefficients, self._halfway, self._low, self._high
@@ -193,68 +196,67 @@ def _filter_phases(even: Real, odd: Real, k: int, taps: Real, pairs: int, target
 
 
 @kernel
-def _analyse_columns(
-    start: int, stop: int, b: Real, a: Real, n_x: int, n_y: int, low: Real, high: Real, threshold: np.float32
-) -> None:
-    """Rows b along x into rows k and n_x / 2 + k of a; all but the low-low quarter shrunk."""
-    half = n_y // 2
-    for k in range(start, stop):
-        _analyse_column_part(k, 0, half, b, a, n_x, low, high, threshold, False)
-        _analyse_column_part(k, half, n_y, b, a, n_x, low, high, threshold, True)
-
-
-@kernel
-def _analyse_column_part(
-    k: int,
-    first: int,
-    last: int,
-    b: Real,
-    a: Real,
-    n_x: int,
-    low: Real,
-    high: Real,
-    threshold: np.float32,
-    shrinks_low: bool,
-) -> None:
+def _analyse_columns(start: int, stop: int, b: Real, a: Real, n_x: int, n_y: int, low: Real, high: Real) -> None:
+    """Rows b along x into rows k and n_x / 2 + k of a; may write LANES beyond n_y."""
     m, taps = n_x // 2, len(low)
-    whole = first + (last - first) // LANES * LANES
-    low_re, low_im, high_re, high_im = a[0, k], a[1, k], a[0, m + k], a[1, m + k]
-    for y in range(first, whole, LANES):
-        row = 2 * k
-        re, im = load(b[0, row], y), load(b[1, row], y)
-        u_re, u_im, v_re, v_im = low[0] * re, low[0] * im, high[0] * re, high[0] * im
-        for t in range(1, taps):
-            row = 2 * k + t
-            while row >= n_x:
-                row -= n_x
-            re, im = load(b[0, row], y), load(b[1, row], y)
-            u_re, u_im = u_re + low[t] * re, u_im + low[t] * im
-            v_re, v_im = v_re + high[t] * re, v_im + high[t] * im
-        if shrinks_low:
-            factor = shrink(u_re * u_re + u_im * u_im, threshold)
-            u_re, u_im = u_re * factor, u_im * factor
-        factor = shrink(v_re * v_re + v_im * v_im, threshold)
-        store(low_re, y, u_re)
-        store(low_im, y, u_im)
-        store(high_re, y, v_re * factor)
-        store(high_im, y, v_im * factor)
-    for y in range(whole, last):
-        p_re, p_im, q_re, q_im = np.float32(0), np.float32(0), np.float32(0), np.float32(0)
-        for t in range(taps):
-            row = (2 * k + t) % n_x
-            p_re, p_im = p_re + low[t] * b[0, row, y], p_im + low[t] * b[1, row, y]
-            q_re, q_im = q_re + high[t] * b[0, row, y], q_im + high[t] * b[1, row, y]
-        if shrinks_low:
-            kept = _shrunk(p_re, p_im, threshold)
-            p_re, p_im = p_re * kept, p_im * kept
-        kept = _shrunk(q_re, q_im, threshold)
-        low_re[y], low_im[y], high_re[y], high_im[y] = p_re, p_im, q_re * kept, q_im * kept
+    for k in range(start, stop):
+        for y in range(0, n_y, LANES):
+            re, im = load(b[0, 2 * k], y), load(b[1, 2 * k], y)
+            u_re, u_im, v_re, v_im = low[0] * re, low[0] * im, high[0] * re, high[0] * im
+            for t in range(1, taps):
+                row = 2 * k + t
+                while row >= n_x:
+                    row -= n_x
+                re, im = load(b[0, row], y), load(b[1, row], y)
+                u_re, u_im = u_re + low[t] * re, u_im + low[t] * im
+                v_re, v_im = v_re + high[t] * re, v_im + high[t] * im
+            store(a[0, k], y, u_re)
+            store(a[1, k], y, u_im)
+            store(a[0, m + k], y, v_re)
+            store(a[1, m + k], y, v_im)
 
 
 @kernel
-def _shrunk(re: np.float32, im: np.float32, threshold: np.float32) -> np.float32:
-    magnitude = np.sqrt(re * re + im * im)
-    return np.float32(1) - threshold / magnitude if magnitude > threshold else np.float32(0)
+def _shrink_rows(start: int, stop: int, whole: Real, a: Real, n_x: int, n_y: int, least: np.float32) -> None:
+    """Rows of `whole` into a, all but the low-low quarter shrunk."""
+    half_x, half_y = n_x // 2, n_y // 2
+    power = np.zeros(n_y + 2 * LANES, np.float32)
+    for k in range(start, stop):
+        first, last = (0, half_x) if k < half_x else (half_x, n_x)
+        above, below = max(k - 1, first), min(k + 1, last - 1)
+        if k < half_x:
+            a[0, k, :half_y], a[1, k, :half_y] = whole[0, k, :half_y], whole[1, k, :half_y]
+        else:
+            _shrink_row(whole, a, above, k, below, 0, half_y, least, power)
+        _shrink_row(whole, a, above, k, below, half_y, n_y, least, power)
+
+
+@kernel
+def _shrink_row(
+    whole: Real, a: Real, above: int, k: int, below: int, first: int, last: int, least: np.float32, power: Real
+) -> None:
+    """Row k of one band, columns `first` to before `last`; a band's edge stands for what lies beyond it."""
+    n, ninth = last - first, np.float32(1 / 9)
+    for y in range(0, n, LANES):
+        total = np.float32(0) * splat(np.float32(0))
+        for part in range(2):
+            p, q, r = (
+                load(whole[part, above], first + y),
+                load(whole[part, k], first + y),
+                load(whole[part, below], first + y),
+            )
+            total = total + (p * p + q * q + r * r)
+        store(power, y + 1, total)
+    power[0], power[n + 1] = power[1], power[n]
+    vectors = n // LANES * LANES
+    for y in range(0, vectors, LANES):
+        kept = shrink(ninth * (load(power, y) + load(power, y + 1) + load(power, y + 2)), least)
+        store(a[0, k], first + y, load(whole[0, k], first + y) * kept)
+        store(a[1, k], first + y, load(whole[1, k], first + y) * kept)
+    for y in range(vectors, n):
+        mean = ninth * (power[y] + power[y + 1] + power[y + 2])
+        rest = np.float32(1) - least / mean if mean > least else np.float32(0)
+        a[0, k, first + y], a[1, k, first + y] = whole[0, k, first + y] * rest, whole[1, k, first + y] * rest
 
 
 @kernel

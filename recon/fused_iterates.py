@@ -21,7 +21,7 @@ def can_fuse(encoding: CartesianEncoding, prior: SparsityPrior) -> bool:
     """Whether the kernels know this problem: 2-D, wavelets along both axes, a length made of 2, 3 and 5, on a CPU."""
     is_2d = encoding.counts.ndim == 2 and not encoding.maps.is_cuda
     only_wavelets = type(prior) is SparsityPrior and prior.tv_weight is None and len(prior.wavelet.dims) == 2
-    return is_2d and only_wavelets and factors(encoding.counts.shape[1]) is not None
+    return is_2d and only_wavelets and prior.shrinkage == "neighbours" and factors(encoding.counts.shape[1]) is not None
 
 
 class FusedIterates:

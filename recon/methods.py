@@ -20,7 +20,8 @@ from knerve.recon.encoding import CartesianEncoding
 from knerve.recon.hybrid import HybridScan
 from knerve.recon.proximal_gradient import proximal_gradient
 from knerve.recon.regularisation import (
-    TV_TO_WAVELET,
+    SOFT,
+    TOTAL_VARIATION,
     automatic_weight,
     largest_count,
     largest_eigenvalue,
@@ -87,10 +88,11 @@ def sparsity_prior(encoding: CartesianEncoding, weight: Tensor, settings: Settin
     """The prior of the settings with total weight `weight (slice, 1, ...)`."""
     shape = encoding.image_shape
     dims = (-3, -1) if len(shape) == 4 else (-4, -2, -1)
-    share = settings.wavelet_share
+    share, soft_weight = settings.wavelet_share, SOFT * weight
     return SparsityPrior(
         wavelet=WaveletTransform.for_image(settings.wavelet, shape, dims),
         dims=dims,
-        wavelet_weight=share * weight,
-        tv_weight=(1 - share) * TV_TO_WAVELET * weight if share < 1 else None,
+        wavelet_weight=share * (soft_weight if settings.shrinkage == "soft" else weight),
+        tv_weight=(1 - share) * TOTAL_VARIATION * soft_weight if share < 1 else None,
+        shrinkage=settings.shrinkage,
     )

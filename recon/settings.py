@@ -10,6 +10,7 @@ from knerve.recon.errors import SettingsError
 
 Method = Literal["zero-filled", "sense", "cs"]
 Compression = Literal["geometric", "svd", "none"]
+Shrinkage = Literal["neighbours", "soft"]
 SnrMap = Literal["none", "analytic", "replica"]
 WHOLE_NUMBERS = (
     "virtual_coils",
@@ -39,6 +40,7 @@ class Settings:
         calibration_width: fully sampled central lines to use along each phase-encode direction; None uses all there are.
         regularisation: multiplies the automatic, noise-calibrated weights of `cs`; 1 needs no tuning.
         wavelet_share: fraction of the regularisation spent on wavelets, the rest on total variation, 0 to 1.
+        shrinkage: of wavelet coefficients: by the power of their "neighbours", or "soft", the convex textbook's way.
         wavelet: orthogonal wavelet of `cs`: "haar", "db2", "db3" or "db4".
         max_iterations: upper bound of the iterative methods.
         tolerance: iterations stop when the image changes by less than this, in noise standard deviations.
@@ -60,9 +62,10 @@ class Settings:
     calibration_width: int | None = None
     regularisation: float = 1.0
     wavelet_share: float = 1.0
+    shrinkage: Shrinkage = "neighbours"
     wavelet: Literal["haar", "db2", "db3", "db4"] = "db4"
     max_iterations: int = 100
-    tolerance: float = 0.3
+    tolerance: float = 0.4
     phase_constraint: bool = True
     snr_map: SnrMap = "analytic"
     replicas: int = 32
@@ -84,6 +87,7 @@ class Settings:
         _one_of("method", self.method, get_args(Method))
         _one_of("compression", self.compression, get_args(Compression))
         _one_of("snr_map", self.snr_map, get_args(SnrMap))
+        _one_of("shrinkage", self.shrinkage, get_args(Shrinkage))
         _one_of("wavelet", self.wavelet, ("haar", "db2", "db3", "db4"))
         _one_of("device", self.device, ("auto", "cpu", "cuda"))
         _one_of("map_sets", self.map_sets, (1, 2, None))

@@ -9,8 +9,9 @@ Filters: Daubechies 1988, doi:10.1002/cpa.3160410705, here from their closed for
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 import torch
@@ -81,6 +82,18 @@ class WaveletTransform:
     def coarsest_corner(self, coefficients: Tensor) -> Tensor:
         """View of the coarsest approximation."""
         return self._corner(coefficients, tuple(n // self.period for n in self.padded_sides))
+
+    def details(self, coefficients: Tensor) -> Iterator[Tensor]:
+        """Views of the bands of details: all but the coarsest approximation."""
+        sides = self.padded_sides
+        for _ in range(self.levels):
+            corner, sides = self._corner(coefficients, sides), tuple(n // 2 for n in sides)
+            for halves in product((0, 1), repeat=len(self.dims)):
+                band = corner
+                for dim, n, half in zip(self.dims, sides, halves, strict=True):
+                    band = band.narrow(dim, half * n, n)
+                if any(halves):
+                    yield band
 
     def _pad(self, image: Tensor) -> Tensor:
         shape = list(image.shape)

@@ -6,7 +6,7 @@ import torch
 
 from knerve.gpu.lanes import LANES
 from knerve.gpu.wavelet_kernel import Update, WaveletShrinkage
-from knerve.recon.sparsity import soft_threshold
+from knerve.recon.sparsity import shrink_by_neighbours
 from knerve.recon.wavelets import FILTERS, WaveletTransform
 
 
@@ -19,9 +19,8 @@ def planes(image):
 
 def plain(image, transform, shift, threshold):
     coefficients = transform.forward(image, shift)
-    brightness = transform.coarsest_corner(coefficients).clone()
-    coefficients = soft_threshold(coefficients, torch.tensor(threshold))
-    transform.coarsest_corner(coefficients).copy_(brightness)
+    for band in transform.details(coefficients):
+        band.copy_(shrink_by_neighbours(band, torch.tensor(threshold), transform.dims))
     return transform.adjoint(coefficients, shift)
 
 

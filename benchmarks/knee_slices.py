@@ -1,0 +1,93 @@
+"""Slices of digital knees as raw scans at any acceleration, signal-to-noise ratio and number of coils, with their truth.
+
+A slice is simulated once, fully sampled and free of noise; lines are left out and noise is added afterwards.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from knerve.bench.source import BRIGHT, filled
+from knerve.datasets.knee import digital_knee
+from knerve.datasets.reading import read_raw
+from knerve.datasets.simulate import simulate
+from knerve.datasets.simulation_settings import SimulationSettings
+from knerve.demo_stack import of_slices, through_the_nerves
+from knerve.gpu.fourier import to_image
+from knerve.recon.noise import estimate_whitening, prewhiten
+from knerve.recon.readout import to_hybrid_space
+from knerve.recon.scan import RawScan
+from knerve.sequences.protocol import Protocol
+from knerve.sequences.sampling import variable_density
+
+FEWEST_COILS = 8  # that are simulated; fewer are taken from among these
+SIMULATED_SNR = 13.0
+WIDE_CALIBRATION, NARROW_CALIBRATION = 32, 24  # lines, below and from R = 4 on
+HEIGHTS_MM = {1: 15.0, 2: -20.0}  # of axial slices from the joint; other knees are cut coronally, through the nerves
+
+
+@dataclass(frozen=True)
+class KneeSlice:
+    """One fully sampled slice without noise.
+
+    Attributes:
+        scan: its raw data; the noise readouts are those of muscle at `SIMULATED_SNR`.
+        truth: (y, x) root sum of squares of the whitened channels.
+        colour: (coil, coil) turns white noise into that of the channels at `SIMULATED_SNR`.
+    """
+
+    scan: RawScan
+    truth: NDArray[np.float32]
+    colour: NDArray[np.complex128]
+
+    def at(self, acceleration: float, muscle_snr: float, seed: int) -> RawScan:
+        """The scan with lines left out and noise added."""
+        n_lines = self.scan.counts.shape[1]
+        n_calibration = WIDE_CALIBRATION if acceleration < 4 else NARROW_CALIBRATION
+        n_sampled = round(n_lines / acceleration)
+        pattern = variable_density(n_lines, n_sampled, n_calibration=n_calibration, seed=seed)
+        counts = torch.from_numpy(pattern.sampled.astype(np.int32))
+        louder = SIMULATED_SNR / muscle_snr
+        random = torch.Generator().manual_seed(seed)
+        white = torch.randn(self.scan.kspace.shape[1:], generator=random, dtype=torch.complex64)
+        colour = torch.from_numpy(louder * self.colour).to(torch.complex64)
+        noisy = self.scan.kspace[0] + (colour @ white.flatten(1)).unflatten(1, white.shape[1:])
+        noise = replace(self.scan.noise, samples=self.scan.noise.samples * louder) if self.scan.noise else None
+        return replace(self.scan, kspace=(noisy * counts[:, None])[None], counts=counts[None], noise=noise)
+
+    def error(self, image: NDArray[np.float32]) -> float:
+        """NRMSE of a magnitude image (y, x) in the leg, after one real scale factor."""
+        inside = filled(self.truth > BRIGHT * np.percentile(self.truth, 99.5))
+        found, expected = image[inside], self.truth[inside]
+        scale = np.vdot(found, expected) / np.vdot(found, found)
+        return float(np.linalg.norm(scale * found - expected) / np.linalg.norm(expected))
+
+
+def knee_slice(seed: int, n_coils: int = 16) -> KneeSlice:
+    """A slice of a seed's knee."""
+    knee = digital_knee(seed, "left" if seed % 2 == 0 else "right")
+    settings = SimulationSettings(seed=seed, orientation="axial")
+    if seed in HEIGHTS_MM:
+        x, y, z = knee.position_mm
+        settings = replace(settings, centre_mm=(x, y, z + HEIGHTS_MM[seed]))
+    else:
+        settings = through_the_nerves(knee, seed)
+    settings = replace(settings, noise_free=True, fully_sampled=True, n_coils=max(n_coils, FEWEST_COILS))
+    with tempfile.TemporaryDirectory() as folder:
+        raw = Path(folder, "raw.h5")
+        simulate(of_slices(Protocol.load("navigate"), 1), knee, raw, settings=settings)
+        scan = read_raw(raw)
+    assert scan.noise is not None, "the simulator writes noise readouts"
+    chosen = torch.arange(0, scan.n_coils, max(1, scan.n_coils // n_coils))
+    noise = replace(scan.noise, samples=scan.noise.samples[chosen])
+    scan = replace(scan, kspace=scan.kspace[:, chosen], noise=noise)
+    covariance = (noise.samples @ noise.samples.mH).numpy() / noise.samples.shape[1] * noise.variance_scale
+    columns = to_hybrid_space(prewhiten(scan, estimate_whitening(scan)[0]), None).kspace[0]
+    truth = torch.linalg.vector_norm(to_image(columns, (2,)), dim=1).T.contiguous()
+    return KneeSlice(scan, truth.numpy(), np.linalg.cholesky(covariance))
