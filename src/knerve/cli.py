@@ -21,6 +21,7 @@ from knerve.datasets.wording import counted
 from knerve.recon.errors import SettingsError
 from knerve.recon.settings import Compression, Settings, SnrMap
 from knerve.serve_commands import register as register_serve_commands
+from knerve.simulate_command import register as register_simulate_command
 from knerve.start_up import import_in_background, quick_imports, reuse_freed_memory
 from knerve.terminal import Terminal, facts_table, terminal, to_json
 
@@ -76,11 +77,11 @@ def front_door(
 @app.command()
 def demo(
     out: Annotated[Path, typer.Option(help="Folder for everything the demo writes.")] = Path("knerve-demo"),
-    slices: Annotated[int, typer.Option(min=1, help="Slices to simulate.")] = 3,
-    seed: Annotated[int, typer.Option(help="Of the simulated noise.", min=0, max=MAX_SEED)] = 0,
+    slices: Annotated[int, typer.Option(min=1, help="Slices to scan; fewer are quicker.")] = 15,
+    seed: Annotated[int, typer.Option(help="Of the knee and of the noise.", min=0, max=MAX_SEED)] = 0,
     as_json: AsJson = False,
 ) -> None:
-    """Simulate a scan, reconstruct it with every method, compare with the truth."""
+    """Simulate a scan of a knee, reconstruct it with every method, show the nerves beside the truth."""
     with terminal(as_json) as talk:
         from knerve.demo import run_demo  # here, so that --help does not wait for torch
 
@@ -216,6 +217,7 @@ def _check_words(check: Mapping[str, Any]) -> str:
 
 register_serve_commands(app)
 register_bench_command(app)
+register_simulate_command(app)
 
 
 def main() -> None:

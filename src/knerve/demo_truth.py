@@ -14,6 +14,7 @@ from knerve.datasets.scan_plane import ScanPlane
 
 Images = NDArray[np.float32]
 Real = NDArray[np.float64]
+Mask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -41,13 +42,17 @@ class Truth:
         planes: of all slices.
         pixel_mm: (dx, dy).
         nerves: by name.
+        arteries: (slice, y, x), in the middle of each slice.
+        veins: the same.
     """
 
     image: Images
-    inside: NDArray[np.bool_]
+    inside: Mask
     planes: tuple[ScanPlane, ...]
     pixel_mm: tuple[float, float]
     nerves: Mapping[str, NerveTruth]
+    arteries: Mask
+    veins: Mask
 
 
 def read_truth(path: Path, targets_mm: Mapping[str, Real], pixel_mm: tuple[float, float]) -> Truth:
@@ -60,7 +65,15 @@ def read_truth(path: Path, targets_mm: Mapping[str, Real], pixel_mm: tuple[float
             planes=tuple(ScanPlane(*map(tuple, of_slice)) for of_slice in zip(*vectors, strict=True)),
             pixel_mm=pixel_mm,
             nerves={name: _nerve(file[f"nerves/{name}"], target) for name, target in targets_mm.items()},
+            arteries=_structures(file["structures"], "artery"),
+            veins=_structures(file["structures"], "vein"),
         )
+
+
+def _structures(labels: h5py.Dataset, word: str) -> Mask:
+    """Where the parts are that have this word in their names."""
+    numbers = [number for number, name in enumerate(labels.attrs["names"]) if word in name]
+    return np.isin(labels[...], numbers)
 
 
 def _nerve(group: h5py.Group, target_mm: Real) -> NerveTruth:
