@@ -75,6 +75,16 @@ def _tube_edge(
 
 
 @compiled
+def _turned(x: float, y: float, z: float) -> tuple[float, float, float]:
+    """A point turned askew, so that an image plane seldom meets the same cells of a periodic texture again."""
+    return (
+        0.7314 * x - 0.4989 * y + 0.4648 * z,
+        0.6759 * x + 0.4399 * y - 0.5913 * z,
+        0.0905 * x + 0.7467 * y + 0.6590 * z,
+    )
+
+
+@compiled
 def _second_fraction(material: Real, x: float, y: float, z: float, clouds: Float32, walls: Float32) -> float:
     """Part of the material's second tissue at a point: a mean, slow clouds, and the walls of stretched cells."""
     mean, cloud_part, cloud_mm, wall_part = material[2], material[3], material[4], material[5]
@@ -92,7 +102,8 @@ def _second_fraction(material: Real, x: float, y: float, z: float, clouds: Float
             x1 += bend * texture_at(clouds, q, r, p)
             y1 += bend * texture_at(clouds, r, p, q + 31.0)
         scale = 16.0 / cell_mm
-        wall = texture_at(walls, x1 * scale, y1 * scale, z1 * scale) * cell_mm
+        p, q, r = _turned(x1 * scale, y1 * scale, z1 * scale)
+        wall = texture_at(walls, p, q, r) * cell_mm
         uneven = max(1.0 + material[12] * cloud, 0.0)
         width = wall_mm * uneven
         if wall < 3.0 * width:
