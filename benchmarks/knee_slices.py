@@ -90,4 +90,4 @@ def knee_slice(seed: int, n_coils: int = 16) -> KneeSlice:
     covariance = (noise.samples @ noise.samples.mH).numpy() / noise.samples.shape[1] * noise.variance_scale
     columns = to_hybrid_space(prewhiten(scan, estimate_whitening(scan)[0]), None).kspace[0]
     truth = torch.linalg.vector_norm(to_image(columns, (2,)), dim=1).T.contiguous()
-    return KneeSlice(scan, truth.numpy(), np.linalg.cholesky(covariance.astype(np.complex128)))
+    return KneeSlice(scan, truth.numpy(), np.asarray(np.linalg.cholesky(covariance), np.complex128))
