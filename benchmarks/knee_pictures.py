@@ -20,6 +20,7 @@ from knerve.sequences.sections import Orientation
 
 NERVE = "superior-medial"
 WHITE_PERCENTILE = 99.7
+DARK = 0.05  # of white, and of a row or column
 
 
 @dataclass(frozen=True)
@@ -53,11 +54,11 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
-    figure = Figure(figsize=(15, 6.6), layout="constrained", facecolor="black")
+    figure = Figure(figsize=(20, 8.6), layout="constrained", facecolor="black")
     for view, axes in zip(VIEWS, figure.subplots(2, 5).flat, strict=True):
         image = picture(view, options.seed)
-        axes.imshow(image, cmap="gray", vmin=0, vmax=np.percentile(image, WHITE_PERCENTILE))
-        axes.set_title(view.title, color="white", fontsize=10)
+        axes.imshow(_cropped(image), cmap="gray", vmin=0, vmax=np.percentile(image, WHITE_PERCENTILE))
+        axes.set_title(view.title, color="white", fontsize=12)
         axes.set_axis_off()
         print(view.title)
     figure.savefig(options.out, dpi=100)
@@ -75,6 +76,13 @@ def picture(view: View, seed: int) -> NDArray[np.float32]:
         simulate(protocol, raw, anatomy=knee, settings=settings)
         images = reconstruct(read(raw), settings=Settings(snr_map="none"))
     return images.magnitude[0].numpy()
+
+
+def _cropped(image: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The part with the leg."""
+    is_leg = image > DARK * np.percentile(image, WHITE_PERCENTILE)
+    rows, columns = (np.flatnonzero(is_leg.mean(axis) > DARK) for axis in (1, 0))
+    return image[rows[0] : rows[-1], columns[0] : columns[-1]]
 
 
 def _centre(knee: Knee, view: View) -> tuple[float, float, float]:
