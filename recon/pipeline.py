@@ -18,8 +18,10 @@ from knerve.recon.calibration import CalibrationLines, calibration_lines, estima
 from knerve.recon.coils import compress_coils
 from knerve.recon.encoding import CartesianEncoding
 from knerve.recon.errors import CalibrationError, OutOfMemoryError, RawDataError, SettingsError
+from knerve.recon.espirit import Sensitivities
 from knerve.recon.extent import crop_to_acquired
 from knerve.recon.finish import finish
+from knerve.recon.hybrid import HybridScan
 from knerve.recon.images import ImageSeries
 from knerve.recon.methods import METHODS, root_sum_of_squares, wiener_weight
 from knerve.recon.noise import Whitening, estimate_whitening, mix_coils, prewhiten
@@ -59,13 +61,13 @@ def reconstruct(
     except ValueError as error:
         raise SettingsError(str(error)) from error
     watch = Stopwatch()
-    with cpu_threads(settings.threads), _told_when_memory_runs_out():
+    with cpu_threads(settings.threads), told_when_memory_runs_out():
         with watch.stage("noise"):
             whitening, notes = estimate_whitening(scan)
         calibration = _calibration(scan, settings)
         notes += calibration.notes if calibration is not None else (NO_CALIBRATION,)
         acquired = crop_to_acquired(scan)
-        phase_lines, more = _phase_lines(acquired, settings)
+        phase_lines, more = central_phase_lines(acquired, settings)
         notes += more
         size = slices_per_batch(scan, settings, device)
         watch.n_workers = _slices_side_by_side(scan, size, device)
@@ -129,10 +131,36 @@ def reconstruct_slices(
     if block is None:
         image = root_sum_of_squares(hybrid)
         return *finish(image, None, torch.ones_like(image.real), scan), ()
-    if settings.method != "zero-filled":
-        hybrid = pad_phase_encodes(hybrid)
+    hybrid = padded_for(settings.method, hybrid)
     with watch.stage("calibrate"):
         sensitivities, notes = estimate_sensitivities(hybrid, settings)
+    image, noise_map, more = reconstruct_hybrid(hybrid, sensitivities, scan, phase_lines, settings, watch)
+    return image, noise_map, notes + more
+
+
+def padded_for(method: str, scan: HybridScan) -> HybridScan:
+    """The scan on the lines that this method solves for."""
+    return scan if method == "zero-filled" else pad_phase_encodes(scan)
+
+
+def reconstruct_hybrid(
+    hybrid: HybridScan,
+    sensitivities: Sensitivities,
+    scan: RawScan,
+    phase_lines: tuple[slice, ...] | None,
+    settings: Settings,
+    watch: Stopwatch,
+) -> tuple[Tensor, Tensor | None, tuple[str, ...]]:
+    """Images, noise map and notes of slices in hybrid space with known sensitivities.
+
+    Args:
+        hybrid: the slices, from `padded_for`.
+        sensitivities: on the same lines.
+        scan: where the slices come from, for its grid and `sampled_kx`.
+        phase_lines: as for `reconstruct_slices`.
+        settings: every choice.
+        watch: adds up the seconds of each stage.
+    """
     with watch.stage("compress"):
         hybrid, sensitivities = compress_coils(hybrid, sensitivities, settings)
     with watch.stage("solve"):
@@ -145,12 +173,12 @@ def reconstruct_slices(
             right_side = encoding.adjoint_of_data(hybrid)
         image = METHODS[settings.method](encoding, right_side, settings)
     with watch.stage("noise map"):
-        noise_map, more = _noise_map(encoding, right_side, settings)
+        noise_map, notes = _noise_map(encoding, right_side, settings)
     with watch.stage("finish"):
         image = in_scan_units(image if phase is None else image * phase, hybrid.added_lines)
         noise_map = None if noise_map is None else smooth_on_scan_grid(noise_map, hybrid.added_lines)
         strength = smooth_on_scan_grid(sensitivities.strength, hybrid.added_lines)
-        return *finish(image, noise_map, strength, scan), notes + more
+        return *finish(image, noise_map, strength, scan), notes
 
 
 PARTIAL_FOURIER = "partial Fourier: the image phase was taken from the centre of k-space and assumed to be smooth."
@@ -178,7 +206,8 @@ def check_recon_grid(scan: RawScan) -> None:
 
 
 @contextmanager
-def _told_when_memory_runs_out() -> Iterator[None]:
+def told_when_memory_runs_out() -> Iterator[None]:
+    """Turn every way in which memory can run out into one error with words for the user."""
     try:
         yield
     except MemoryError as error:
@@ -189,7 +218,7 @@ def _told_when_memory_runs_out() -> Iterator[None]:
         raise OutOfMemoryError(OUT_OF_MEMORY) from error
 
 
-def _phase_lines(scan: RawScan, settings: Settings) -> tuple[tuple[slice, ...] | None, tuple[str, ...]]:
+def central_phase_lines(scan: RawScan, settings: Settings) -> tuple[tuple[slice, ...] | None, tuple[str, ...]]:
     """Where the phase of a partial Fourier scan comes from, and notes."""
     mask = scan.mask.cpu()
     if not settings.phase_constraint or settings.method == "zero-filled" or not is_partial(mask):

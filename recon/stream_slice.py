@@ -1,0 +1,40 @@
+"""One slice that is filled readout by readout."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from knerve.recon.espirit import Sensitivities
+
+
+@dataclass
+class ArrivingSlice:
+    """What has come of one slice, and how far it got.
+
+    Attributes:
+        kspace: hybrid space, (1, x, coil, ky), whitened.
+        counts: int32 (ky).
+        centre: raw k-space around the centre, (1, coil, ky, kx), from which the coils are calibrated.
+        sensitivities: once they are known.
+        notes: for the user.
+        is_calibrating: whether somebody finds the sensitivities, or has found them.
+        is_complete: whether its last readout has come.
+        is_finished: whether its image is made.
+    """
+
+    kspace: Tensor
+    counts: Tensor
+    centre: Tensor
+    sensitivities: Sensitivities | None = None
+    notes: tuple[str, ...] = ()
+    is_calibrating: bool = False
+    is_complete: bool = False
+    is_finished: bool = False
+
+    def release(self) -> None:
+        """Give the memory back."""
+        self.kspace = self.centre = torch.empty(0, dtype=torch.complex64)
+        self.sensitivities = None

@@ -1,0 +1,102 @@
+"""What is done to one arriving slice, and when: at each readout, at its last calibration line, at its last line.
+
+The steps are those of `pipeline.py`, on one slice.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from knerve.gpu.fourier import resize_centred, to_image
+from knerve.recon.calibration import calibration_lines, estimate_sensitivities
+from knerve.recon.espirit import Sensitivities
+from knerve.recon.finish import finish
+from knerve.recon.hybrid import HybridScan
+from knerve.recon.methods import root_sum_of_squares
+from knerve.recon.noise import mix_coils
+from knerve.recon.pipeline import padded_for, reconstruct_hybrid
+from knerve.recon.readout import to_hybrid_space
+from knerve.recon.settings import Settings
+from knerve.recon.stages import Stopwatch
+from knerve.recon.stream_lines import SharedLines, central_lines
+from knerve.recon.stream_outline import Outline
+from knerve.recon.stream_slice import ArrivingSlice
+
+ONE_LINE = torch.ones(1, 1, dtype=torch.int32)
+
+
+@dataclass(frozen=True)
+class Stages:
+    """The steps of one scan.
+
+    Attributes:
+        outline: of the scan.
+        whitening: `(new coil, coil)`.
+        settings: every choice.
+        device: where slices are calibrated and solved.
+        watch: adds up the seconds of each stage.
+    """
+
+    outline: Outline
+    whitening: Tensor
+    settings: Settings
+    device: torch.device
+    watch: Stopwatch
+
+    @property
+    def central(self) -> slice:
+        """Lines that calibration may use."""
+        return central_lines(self.outline.n_lines, self.settings)
+
+    def new_slice(self) -> ArrivingSlice:
+        """An empty slice."""
+        outline, central = self.outline, self.central
+        n_kx = outline.grid.encoded_matrix[0]
+        return ArrivingSlice(
+            kspace=torch.zeros(1, outline.n_columns, len(self.whitening), outline.n_lines, dtype=torch.complex64),
+            counts=torch.zeros(outline.n_lines, dtype=torch.int32),
+            centre=torch.zeros(1, outline.n_coils, central.stop - central.start, n_kx, dtype=torch.complex64),
+        )
+
+    def put(self, target: ArrivingSlice, line: int, samples: Tensor) -> None:
+        """Put a raw readout, `samples (coil, kx)` over the whole width of the encoded matrix, on its line."""
+        with self.watch.stage("arrival"):
+            columns = resize_centred(to_image(samples, (-1,)), -1, target.kspace.shape[1])
+            target.kspace[0, :, :, line] = (self.whitening @ columns).T
+            if self.central.start <= line < self.central.stop:
+                target.centre[0, :, line - self.central.start] = samples
+            target.counts[line] += 1
+
+    def calibrate(self, target: ArrivingSlice, lines: SharedLines) -> tuple[Sensitivities, tuple[str, ...]]:
+        """Sensitivities and notes of a slice that has all of `lines.calibrating`."""
+        with self.watch.stage("calibrate"):
+            raw = self.outline.scan(lines.counts[None, self.central], target.centre)
+            block = mix_coils(self.whitening, calibration_lines(raw, self.settings).kspace)
+            hybrid = self._hybrid(target.kspace[:, :, :1], lines, block)  # of the data only the shape is used
+            return estimate_sensitivities(padded_for(self.settings.method, hybrid), self.settings)
+
+    def image(
+        self, target: ArrivingSlice, sensitivities: Sensitivities, lines: SharedLines
+    ) -> tuple[Tensor, Tensor | None, tuple[str, ...]]:
+        """Image (1, y, x), noise level and notes of a slice that has all of its lines."""
+        hybrid = padded_for(self.settings.method, self._hybrid(target.kspace, lines, None))
+        whole = self.outline.scan(lines.counts[None])
+        return reconstruct_hybrid(hybrid, sensitivities, whole, lines.phase_lines, self.settings, self.watch)
+
+    def quick_image(self, kspace: Tensor, lines: SharedLines) -> Tensor:
+        """Image (1, y, x) of what is there of `kspace (1, x, coil, ky)`: coils combined, nothing unfolded."""
+        with self.watch.stage("quick image"):
+            image = root_sum_of_squares(self._hybrid(kspace, lines, None))
+            return finish(image, None, torch.ones_like(image.real), self.outline.scan(lines.counts[None]))[0]
+
+    def _hybrid(self, kspace: Tensor, lines: SharedLines, block: Tensor | None) -> HybridScan:
+        alone = replace(self.outline.scan(ONE_LINE), counts=torch.zeros_like(ONE_LINE))
+        return HybridScan(
+            kspace=kspace[..., lines.acquired].to(self.device),
+            counts=lines.counts[None, lines.acquired].to(self.device),
+            calibration=None if block is None else block.to(self.device),
+            calibration_fov=to_hybrid_space(alone, None).calibration_fov,
+        )
