@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import time
 from queue import Full, Queue
 from threading import Thread
 
-from knerve.server.errors import SilentClientError
+from knerve.server.errors import SilentClientError, StoppedError
 from knerve.server.framing import Frame
 from knerve.server.messages import Close, Message
+from knerve.server.visit import current_visit
 from knerve.server.wire import encode
 
 BYTES_AT_ONCE = 1 << 18
@@ -24,6 +26,13 @@ class SocketSource:
         self._connection = connection
         self._waiting = memoryview(b"")
         self._deadline = 0.0
+        self._is_stopped = False
+
+    def stop(self) -> None:
+        """Let whoever reads or waits, in another thread, know that the server is being stopped."""
+        self._is_stopped = True
+        with contextlib.suppress(OSError):  # it has ended already
+            self._connection.shutdown(socket.SHUT_RD)  # wakes who waits
 
     def allow(self, seconds: float) -> None:
         """Let everything that is read from now on take so long, together."""
@@ -34,6 +43,7 @@ class SocketSource:
 
         Raises:
             SilentClientError: nothing came before the deadline.
+            StoppedError: the server is being stopped.
         """
         if not self._waiting:
             self._waiting = memoryview(self._receive(BYTES_AT_ONCE))
@@ -45,6 +55,7 @@ class SocketSource:
 
         Raises:
             SilentClientError: they did not come before the deadline.
+            StoppedError: the server is being stopped.
         """
         if len(self._waiting) >= n_bytes:
             return self._take(n_bytes)
@@ -65,11 +76,16 @@ class SocketSource:
     def _receive(self, n_bytes: int) -> bytes:
         try:
             self._connection.settimeout(max(self._deadline - time.monotonic(), 1e-3))
-            return self._connection.recv(n_bytes)
+            came = self._connection.recv(n_bytes)
         except TimeoutError as error:
             raise SilentClientError("What was expected did not come in time; the connection is closed.") from error
         except OSError:
-            return b""  # a connection that was torn is one that ended
+            came = b""  # a connection that was torn is one that ended
+        if not came and self._is_stopped:
+            raise StoppedError(
+                "The server is being stopped. What came is kept, and is reconstructed when it starts again."
+            )
+        return came
 
 
 class Outbox:
@@ -79,7 +95,8 @@ class Outbox:
         self._connection = connection.dup()  # a timeout of its own
         self._connection.settimeout(sending_s)
         self._sending_s = sending_s
-        self._waiting: Queue[Message | Frame | None] = Queue(MESSAGES_WAITING)
+        self._visit = current_visit()
+        self._waiting: Queue[Frame | None] = Queue(MESSAGES_WAITING)
         self.is_gone = False
         self._thread = Thread(target=self._send, name="outbox", daemon=True)
         self._thread.start()
@@ -87,12 +104,14 @@ class Outbox:
     def offer(self, message: Message) -> None:
         """Send if there is room: answers that must not hold up what is received."""
         if not self._waiting.full():
-            self._waiting.put(message)
+            self._waiting.put(encode(message))
 
     def put(self, message: Message | Frame) -> None:
         """Send, waiting for room; a client that does not read in time is given up."""
+        frame = message if isinstance(message, Frame) else encode(message)
+        self._visit.queued(frame.kind)
         try:
-            self._waiting.put(message, timeout=self._sending_s)
+            self._waiting.put(frame, timeout=self._sending_s)
         except Full:
             self.is_gone = True
 
@@ -108,11 +127,12 @@ class Outbox:
         self._connection.close()
 
     def _send(self) -> None:
-        while (message := self._waiting.get()) is not None:
+        while (frame := self._waiting.get()) is not None:
             if self.is_gone:
                 continue
             try:
-                self._connection.sendall((message if isinstance(message, Frame) else encode(message)).raw)
+                self._connection.sendall(frame.raw)
+                self._visit.sent(frame.kind)
             except OSError:
                 self.is_gone = True
 

@@ -5,6 +5,10 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 
+FALLBACK_SERIES = 1  # of images that went out because better ones would have come too late
+MORE, ALL, NO_MORE = b".", b"!", b"x"
+"""What a process that reads along is told, a byte each: the journal has grown; it is complete; the scan was broken off."""
+
 
 @dataclass(frozen=True)
 class Job:
@@ -14,17 +18,24 @@ class Job:
         folder: where the session is kept.
         pipeline: a name on the list of `pipelines`.
         wants_images: whether to reconstruct, not only to write the raw file.
+        reads_along: whether the session is still being received; `MORE`, `ALL` and `NO_MORE` follow then.
+        sent: `image_index` of images that the client has already.
+        budget_s: seconds after the last readout when images must go out, quick ones if need be; None for no hurry.
     """
 
     folder: str
     pipeline: str
     wants_images: bool
+    reads_along: bool = False
+    sent: tuple[int, ...] = ()
+    budget_s: float | None = None
 
     def as_json(self) -> str:
         """One line."""
         return json.dumps(asdict(self))
 
     @classmethod
-    def from_json(cls, line: str) -> Job:
+    def from_json(cls, line: str | bytes) -> Job:
         """`as_json` turned round."""
-        return cls(**json.loads(line))
+        values = json.loads(line)
+        return cls(**{**values, "sent": tuple(values["sent"])})

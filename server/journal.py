@@ -19,6 +19,7 @@ from types import TracebackType
 from knerve.server.errors import SpoolError
 from knerve.server.framing import Frame, frame_of
 from knerve.server.messages import MessageId
+from knerve.server.visit import current_visit
 
 FIRST_LINE = b"knerve journal 1\n"
 MESSAGES_PER_SYNC = 64
@@ -35,9 +36,11 @@ class JournalWriter:
             SpoolError: it cannot be made, or exists.
         """
         self._unsynced = 0
+        self._visit = current_visit()
         try:
             self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         except OSError as error:
+            self._visit.is_refused = True
             raise SpoolError(f"No journal can be started: {error}. Check the spool folder.") from error
 
     def __enter__(self) -> JournalWriter:
@@ -61,6 +64,7 @@ class JournalWriter:
         raw = frame.raw
         length = _LENGTH.pack(len(raw))
         self._write(length + _CHECKSUM.pack(zlib.crc32(raw, zlib.crc32(length))) + raw)
+        self._visit.kept(frame.kind)
         self._unsynced += 1
         if self._unsynced >= MESSAGES_PER_SYNC or frame.kind == MessageId.HEADER:
             self._sync()
@@ -69,6 +73,7 @@ class JournalWriter:
         try:
             os.fsync(self._file)
         except OSError as error:
+            self._visit.has_lost = True
             raise SpoolError(f"The disk of the spool folder failed ({error.strerror}). Check it.") from error
         self._unsynced = 0
 
@@ -78,6 +83,7 @@ class JournalWriter:
             while left:
                 left = left[os.write(self._file, left) :]
         except OSError as error:
+            self._visit.has_lost = True
             raise SpoolError(
                 f"The journal cannot be written on ({error.strerror}); what came before is kept. Free space on the disk of "
                 f"the spool folder ({len(content) / 1e6:.1f} MB were to be written)."

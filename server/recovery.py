@@ -9,10 +9,12 @@ from knerve.server.errors import StoppedError, WorkerError
 from knerve.server.framing import Frame
 from knerve.server.job import Job
 from knerve.server.journal import JournalReader
+from knerve.server.log_lines import Value, told
 from knerve.server.messages import MessageId, Text
 from knerve.server.session import Reconstruct
+from knerve.server.session_record import SessionRecord, State
 from knerve.server.spoken import is_error
-from knerve.server.spool import SessionFolder, SessionRecord, State, now
+from knerve.server.spool import SessionFolder, now
 from knerve.server.wire import decode
 
 log = logging.getLogger(__name__)
@@ -26,7 +28,16 @@ def recover(folders: list[SessionFolder], reconstruct: Reconstruct) -> None:
         except StoppedError:
             return
         folder.write(record)
-        log.info("%s: recovered, %s. %s", folder.path.name, record.state, record.words)
+        facts: dict[str, Value] = {
+            "session": folder.name,
+            "measurement": record.measurement_id,
+            "state": record.state,
+            "readouts": record.n_readouts,
+            "images": record.n_images,
+        }
+        log.info(
+            "%s: recovered, %s. %s", folder.name, record.state, record.words, extra=told("session recovered", facts)
+        )
 
 
 def _recovered(folder: SessionFolder, reconstruct: Reconstruct) -> SessionRecord:
@@ -43,7 +54,7 @@ def _recovered(folder: SessionFolder, reconstruct: Reconstruct) -> SessionRecord
         words, refused = str(failure), True
     n_readouts = sum(frame.kind == MessageId.ACQUISITION for frame in JournalReader(folder.journal))
     state: State = "failed" if refused or not n_images else "done"
-    return replace(record, state=state, n_readouts=n_readouts, words=words)
+    return replace(record, state=state, n_readouts=n_readouts, n_images=n_images, words=words)
 
 
 def _text(frame: Frame) -> str:

@@ -3,8 +3,10 @@
     config (or a query)  ->  header  ->  [JSON parameters]  ->  readouts  ->  CLOSE     what the client says
     words at any time    ->  images  ->  CLOSE                                          what it is answered
 
-Every message is journalled before it is looked at. Whatever happens, the client is told why in a TEXT and gets a CLOSE: a
-session without images must not look like success.
+Every message is journalled before it is looked at. A process that is free reads the journal along and reconstructs what is
+there; images go out as they are finished. Where none is free, or it fails, the journal is reconstructed at the end.
+
+Whatever happens, the client is told why in a TEXT and gets a CLOSE: a session without images must not look like success.
 """
 
 from __future__ import annotations
@@ -38,13 +40,16 @@ from knerve.server.messages import (
 )
 from knerve.server.pipelines import Choice, choice_of_name, choice_of_parameters, choice_of_text
 from knerve.server.queries import answer_to
-from knerve.server.spoken import error, info, is_error, warning
+from knerve.server.spoken import error, info, warning
 from knerve.server.spool import SessionFolder, SessionRecord, Spool, State, now
+from knerve.server.stream_companion import Companion, ReadAlong
+from knerve.server.stream_delivery import Delivery
 from knerve.server.wire import decode
 
 log = logging.getLogger(__name__)
 
 Reconstruct = Callable[[Job], Iterator[Frame]]
+GRACE_S = 2.0  # beyond its budget, before a process that says nothing is given up
 
 
 @dataclass(frozen=True)
@@ -68,12 +73,23 @@ class Patience:
 
 @dataclass(frozen=True)
 class Desk:
-    """What all sessions of a server share."""
+    """What all sessions of a server share.
+
+    Attributes:
+        spool: where they are kept.
+        reconstruct: does a job whose session has ended.
+        patience: how long they wait for the client.
+        limits: of messages.
+        read_along: begins a job whose session is still being received; None for none of them.
+        budget_s: seconds after the last readout when what is finished must go out; None for as long as it takes.
+    """
 
     spool: Spool
     reconstruct: Reconstruct
     patience: Patience = Patience()
     limits: Limits = DEFAULT_LIMITS
+    read_along: ReadAlong | None = None
+    budget_s: float | None = None
 
 
 class Session:
@@ -84,8 +100,10 @@ class Session:
         self._outbox = outbox
         self._desk = desk
         self._record = SessionRecord("receiving", now())
-        self._has_config = self._has_header = self._is_closed = self._was_asked = False
+        self._has_config = self._has_header = self._is_readable = self._is_closed = self._was_asked = False
         self._n_others = 0
+        self._delivery = Delivery(outbox)
+        self._companion: Companion | None = None
 
     def run(self) -> None:
         """Receive, reconstruct, answer; words before images, always."""
@@ -145,7 +163,27 @@ class Session:
                 folder.write(self._record)
             if self._is_closed:
                 return
+            self._let_read_along(folder, frame)
             frame = self._next_frame()
+
+    def _let_read_along(self, folder: SessionFolder, frame: Frame) -> None:
+        """Let a process know that this message is in the journal; one is asked when the first readout is."""
+        if frame.kind != MessageId.ACQUISITION:
+            return
+        if self._record.n_readouts == 1 and self._is_readable and self._desk.read_along is not None:
+            self._companion = self._desk.read_along(self._job(folder, reads_along=True), self._delivery.take)
+        if self._companion is not None:
+            self._companion.ring()
+
+    def _job(self, folder: SessionFolder, *, wants_images: bool = True, reads_along: bool = False) -> Job:
+        return Job(
+            str(folder.path.absolute()),
+            self._record.pipeline,
+            wants_images,
+            reads_along,
+            self._delivery.sent,
+            self._desk.budget_s,
+        )
 
     def _next_frame(self) -> Frame | None:
         patience = self._desk.patience
@@ -204,6 +242,7 @@ class Session:
         except RawDataError as refusal:  # raw data are kept all the same: a header can be mended, a scan not repeated
             self._say(warning(f"{refusal} Readouts are kept, but cannot be reconstructed."))
             return
+        self._is_readable = True
         self._record = replace(self._record, measurement_id=header.scan_header.measurement_id)
 
     def _take_text(self, text: str) -> None:
@@ -236,27 +275,34 @@ class Session:
 
     def _reconstruct(self, folder: SessionFolder, ended: State) -> None:
         wants_images = ended == "done" and self._record.n_readouts > 0
-        n_images, refused = 0, False
         try:
-            for frame in self._desk.reconstruct(Job(str(folder.path.absolute()), self._record.pipeline, wants_images)):
-                if frame.kind == MessageId.TEXT:
-                    message = decode(frame)
-                    assert isinstance(message, Text)
-                    refused |= is_error(message.text)
-                    self._say(message)
-                else:
-                    n_images += 1
-                    self._outbox.put(frame)
+            if not self._finish_companion(is_complete=wants_images):
+                for frame in self._desk.reconstruct(self._job(folder, wants_images=wants_images)):
+                    self._delivery.take(frame)
         except WorkerError as failure:  # the state stays open: tried once more when the server starts again
             self._say(error(str(failure)))
             return
-        if wants_images and not n_images and not refused:
-            refused = True
+        if self._delivery.words:
+            self._record = replace(self._record, words=self._delivery.words)
+        if wants_images and not self._delivery.sent and not self._delivery.refused:
+            self._delivery.refused = True
             self._say(error("The reconstruction made no image; please report this."))
-        self._record = replace(self._record, state="failed" if refused else ended)
+        self._record = replace(self._record, state="failed" if self._delivery.refused else ended)
         folder.write(self._record)
-        received, made = counted(self._record.n_readouts, "readout"), counted(n_images, "image")
+        received, made = counted(self._record.n_readouts, "readout"), counted(len(self._delivery.sent), "image")
         log.info("%s: %s, %s, %s", folder.path.name, self._record.state, received, made)
+
+    def _finish_companion(self, *, is_complete: bool) -> bool:
+        """Wait for the process that reads along; whether there was one that did all that is to be done."""
+        if self._companion is None:
+            return False
+        try:
+            budget_s = self._desk.budget_s
+            self._companion.finish(is_complete=is_complete, first_s=None if budget_s is None else budget_s + GRACE_S)
+        except WorkerError as failure:
+            self._say(warning(f"{failure} It is tried once more from the journal."))
+            return False
+        return True
 
     def _say(self, message: Text) -> None:
         self._record = replace(self._record, words=message.text)

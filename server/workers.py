@@ -12,14 +12,14 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from queue import Queue
-from threading import Timer
+from queue import Empty, Queue
+from threading import Lock, Thread, Timer
 
 from knerve.server.errors import StoppedError, WireError, WorkerError
 from knerve.server.framing import Frame, read_frame
-from knerve.server.job import Job
+from knerve.server.job import ALL, MORE, NO_MORE, Job
 from knerve.server.limits import MIB, Limits
 from knerve.server.messages import MessageId
 
@@ -52,7 +52,9 @@ class Workers:
         worker = self._free.get()
         is_done = False
         try:
-            yield from worker.run(job, self._longest_job_s)
+            worker.begin(job)
+            worker.limit(self._longest_job_s)
+            yield from worker.answers()
             is_done = True
         except WorkerError as failure:
             if self._is_closed:
@@ -61,17 +63,98 @@ class Workers:
                 ) from failure
             raise
         finally:
-            if not is_done and not self._is_closed:
-                worker.end()
-                with contextlib.suppress(OSError):  # no room for a process now: the next job tells
-                    worker.start()
-            self._free.put(worker)
+            self._give_back(worker, is_done)
+
+    def read_along(self, job: Job, take: Callable[[Frame], None]) -> Companion | None:
+        """Begin a job whose session is still being received; None where no process is free.
+
+        Args:
+            job: that reads along.
+            take: called with its TEXT and IMAGE messages as they come, in a thread of its own.
+        """
+        try:
+            worker = self._free.get_nowait()
+        except Empty:
+            return None
+        return Companion(worker, job, take, self._longest_job_s, self._give_back)
 
     def close(self) -> None:
         """End all processes, jobs or not."""
         self._is_closed = True
         for worker in self._all:
             worker.end()
+
+    def _give_back(self, worker: _Worker, is_sound: bool) -> None:
+        """Let others have a process, or another one in its place."""
+        if not is_sound and not self._is_closed:
+            worker.end()
+            with contextlib.suppress(OSError):  # no room for a process now: the next job tells
+                worker.start()
+        self._free.put(worker)
+
+
+class Companion:
+    """A process that reconstructs a session while the session is received."""
+
+    def __init__(
+        self,
+        worker: _Worker,
+        job: Job,
+        take: Callable[[Frame], None],
+        longest_s: float,
+        give_back: Callable[[_Worker, bool], None],
+    ) -> None:
+        """Begin; see `Workers.read_along`."""
+        self._worker, self._take, self._longest_s, self._give_back = worker, take, longest_s, give_back
+        self._failure: WorkerError | None = None
+        self._lock = Lock()
+        self._is_finishing = False
+        self._is_over = False  # the process may be at another job already
+        worker.begin(job)
+        self._thread = Thread(target=self._answer, name="companion", daemon=True)
+        self._thread.start()
+
+    def ring(self) -> None:
+        """Say that there is more in the journal; never waits."""
+        with self._lock:
+            if not self._is_over:
+                self._worker.ring(MORE)
+
+    def finish(self, *, is_complete: bool, first_s: float | None = None) -> None:
+        """Say that the session has ended, and wait for the rest of the answer.
+
+        Args:
+            is_complete: whether all was received; a scan that was broken off is not reconstructed.
+            first_s: a process that says nothing for so long is given up.
+
+        Raises:
+            WorkerError: the process died or took too long; what it had answered was taken.
+        """
+        with self._lock:
+            if not self._is_over:
+                self._is_finishing = True
+                self._worker.limit(self._longest_s if first_s is None else first_s)
+                self._worker.ring(ALL if is_complete else NO_MORE)
+        self._thread.join()
+        if self._failure is not None:
+            raise self._failure
+
+    def _answer(self) -> None:
+        is_sound = False
+        try:
+            for frame in self._worker.answers():
+                self._take(frame)
+                with self._lock:
+                    if self._is_finishing:
+                        self._worker.limit(self._longest_s)
+            is_sound = True
+        except WorkerError as failure:
+            self._failure = failure
+        finally:
+            with self._lock:
+                self._is_over = True
+                self._worker.lift_limit()
+            self._give_back(self._worker, is_sound)
 
 
 class _Worker:
@@ -91,26 +174,55 @@ class _Worker:
             start_new_session=True,  # Ctrl-C is for the server, which ends its workers itself
         )
 
-    def run(self, job: Job, longest_s: float) -> Iterator[Frame]:
-        """Do one job."""
-        jobs, answers = self._process.stdin, self._process.stdout
+    def begin(self, job: Job) -> None:
+        """Hand over a job; whether the process lives is told by `answers`."""
+        self._too_late: Timer | None = None
+        jobs = self._process.stdin
         assert jobs is not None, "a pipe was asked for"
-        assert answers is not None, "a pipe was asked for"
-        too_late = Timer(longest_s, self._process.kill)
-        too_late.daemon = True
-        too_late.start()
-        try:
+        os.set_blocking(jobs.fileno(), True)
+        with contextlib.suppress(OSError, ValueError):  # broken or closed: no answer will come
             jobs.write(job.as_json().encode() + b"\n")
             jobs.flush()
+
+    def ring(self, bell: bytes) -> None:
+        """Send a byte behind a job; where there is no room, the process has bells enough."""
+        jobs = self._process.stdin
+        assert jobs is not None, "a pipe was asked for"
+        with contextlib.suppress(OSError, ValueError):
+            os.set_blocking(jobs.fileno(), bell != MORE)
+            os.write(jobs.fileno(), bell)
+
+    def limit(self, longest_s: float) -> None:
+        """Give up the job unless it is done after so long."""
+        self.lift_limit()
+        self._longest_s = longest_s
+        self._too_late = Timer(longest_s, self._process.kill)
+        self._too_late.daemon = True
+        self._too_late.start()
+
+    def lift_limit(self) -> None:
+        """Let the job take as long as it takes."""
+        if self._too_late is not None:
+            self._too_late.cancel()
+
+    def answers(self) -> Iterator[Frame]:
+        """What the process answers to its job.
+
+        Raises:
+            WorkerError: it died or took too long.
+        """
+        answers = self._process.stdout
+        assert answers is not None, "a pipe was asked for"
+        try:
             while (frame := read_frame(answers, OWN_LIMITS)) is not None:
                 if frame.kind == MessageId.CLOSE:
                     return
                 yield frame
-            raise WorkerError(self._why_it_died(too_late, longest_s))
+            raise WorkerError(self._why_it_died())
         except (OSError, ValueError, WireError) as error:  # a broken or closed pipe, or half a message in it
-            raise WorkerError(self._why_it_died(too_late, longest_s)) from error
+            raise WorkerError(self._why_it_died()) from error
         finally:
-            too_late.cancel()
+            self.lift_limit()
 
     def end(self) -> None:
         """End the process."""
@@ -121,9 +233,11 @@ class _Worker:
                 with contextlib.suppress(OSError):  # words that were never sent
                     pipe.close()
 
-    def _why_it_died(self, too_late: Timer, longest_s: float) -> str:
-        if not too_late.is_alive():
-            return f"The reconstruction was not done within {longest_s:g} s and was given up; the raw data are kept."
+    def _why_it_died(self) -> str:
+        if self._too_late is not None and not self._too_late.is_alive():
+            return (
+                f"The reconstruction was not done within {self._longest_s:g} s and was given up; the raw data are kept."
+            )
         try:
             code = self._process.wait(LONGEST_DEATH_S)
         except subprocess.TimeoutExpired:

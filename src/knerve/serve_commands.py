@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-import logging
 import statistics
 from collections.abc import Sequence
-from contextlib import closing, suppress
+from contextlib import closing
 from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from knerve.datasets.wording import counted
 from knerve.terminal import Terminal, facts_table, terminal
 
 if TYPE_CHECKING:
+    from knerve.server.listener import Door
     from knerve.server.replay import Replayed
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 UNPROTECTED = "Warning: the server listens beyond this machine, without encryption and without asking who is there."
+UNASKED = "Warning: the server listens beyond this machine without asking who is there; give --tls-client-ca."
+TLS = "Encryption"
 
 
 def register(app: typer.Typer) -> None:
@@ -33,26 +36,80 @@ def serve(
     spool: Annotated[Path, typer.Option(metavar="DIR", help="Folder in which every session is kept.")] = Path(
         "knerve-spool"
     ),
+    status_port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Port of /livez, /readyz and /metrics on this machine; 0: none.")
+    ] = 0,
+    drain: Annotated[
+        float, typer.Option(min=0, metavar="S", help="Seconds in which open sessions may finish after SIGTERM.")
+    ] = 60.0,
+    quota_gib: Annotated[
+        float, typer.Option(min=0, metavar="GIB", help="What sessions may take of the disk; the oldest leave. 0: all.")
+    ] = 0.0,
+    keep_days: Annotated[
+        float, typer.Option(min=0, metavar="DAYS", help="How long a session is kept. 0: while there is room.")
+    ] = 0.0,
+    store: Annotated[
+        list[str] | None,
+        typer.Option(metavar="AE@HOST:PORT", help="Send images as DICOM to this receiver; may be repeated."),
+    ] = None,
+    ae_title: Annotated[str, typer.Option(metavar="AE", help="What we call ourselves to receivers.")] = "KNERVE",
+    budget: Annotated[
+        float | None,
+        typer.Option(
+            min=0, metavar="S", help="Seconds after the last readout when images go out, quick ones if need be."
+        ),
+    ] = None,
+    json_logs: Annotated[bool, typer.Option("--json-logs", help="Log one JSON object a line.")] = False,
+    tls_cert: Annotated[
+        Path | None, typer.Option(metavar="PEM", help="Encrypt: our certificate.", rich_help_panel=TLS)
+    ] = None,
+    tls_key: Annotated[Path | None, typer.Option(metavar="PEM", help="Its key.", rich_help_panel=TLS)] = None,
+    tls_client_ca: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="PEM", help="Let in only clients whose certificate this vouches for.", rich_help_panel=TLS
+        ),
+    ] = None,
 ) -> None:
-    """Reconstruct what MRD (ISMRMRD) clients stream, until interrupted."""
+    """Reconstruct what MRD (ISMRMRD) clients stream, until told to stop."""
+    if (tls_cert is None) != (tls_key is None) or (tls_client_ca is not None and tls_cert is None):
+        raise typer.BadParameter("--tls-cert and --tls-key belong together, and --tls-client-ca needs both.")
     with terminal(as_json=False) as talk:
+        from knerve.server.dicom_peer import peer_of
+        from knerve.server.housekeeping import GIB, Keeping
         from knerve.server.listener import Listener
+        from knerve.server.log_lines import log_to_stderr
         from knerve.server.recovery import recover
+        from knerve.server.services import Services, ServiceSettings
         from knerve.server.session import Desk
         from knerve.server.spool import Spool
+        from knerve.server.stopping import told_to_stop, wind_down
         from knerve.server.workers import Workers
 
-        logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-        with closing(Spool(spool)) as kept, closing(Workers()) as workers:
+        door = _door(tls_cert, tls_key, tls_client_ca)
+        settings = ServiceSettings(
+            keeping=Keeping(int(quota_gib * GIB), keep_days),
+            peers=tuple(map(peer_of, store or ())),
+            our_title=ae_title,
+            status_port=status_port or None,
+        )
+        log_to_stderr(as_json=json_logs)
+        with closing(Spool(spool)) as kept, closing(Workers()) as workers, closing(Services(kept, settings)) as beside:
             left = kept.unfinished()
-            with closing(Listener(Desk(kept, workers.run), host, port)) as listener:
+            desk = Desk(kept, workers.run, read_along=workers.read_along, budget_s=budget)
+            with (
+                closing(Listener(desk, host, port, tally=beside.tally, door=door)) as listener,
+                told_to_stop(listener.close) as stopping,
+            ):
                 Thread(target=recover, args=(left, workers.run), name="recovery", daemon=True).start()
-                if host not in LOOPBACK:
-                    talk.notes((UNPROTECTED,))
+                beside.tell_status_of(listener)
+                if host not in LOOPBACK and tls_client_ca is None:
+                    talk.notes((UNPROTECTED if door is None else UNASKED,))
                 talk.step(f"Listening on {host}:{listener.port}, sessions in {spool}; Ctrl-C ends.")
-                with suppress(KeyboardInterrupt):  # the usual end of a server
-                    listener.serve()
-        talk.answer({"spool": spool}, "Stopped. Sessions that were open are finished at the next start.")
+                listener.serve()
+                n_left = wind_down(listener, workers, drain if stopping.is_patient else 0.0)
+        words = f"{counted(n_left, 'open session')} will be finished at the next start." if n_left else ""
+        talk.answer({"spool": spool, "open": n_left}, f"Stopped. {words}".strip())
 
 
 def replay(
@@ -86,6 +143,14 @@ def replay(
             out.mkdir(parents=True, exist_ok=True)
             write_images(replayed.images, out / "images.h5")
         _tell(talk, replayed, out)
+
+
+def _door(certificate: Path | None, key: Path | None, client_authority: Path | None) -> Door | None:
+    from knerve.server.tls import Certificates, TlsDoor
+
+    if certificate is None or key is None:
+        return None
+    return TlsDoor(Certificates(certificate, key, client_authority))
 
 
 def _address(to: str) -> tuple[str, int]:
