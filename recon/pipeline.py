@@ -1,7 +1,7 @@
 """Raw k-space becomes an image: the whole way on one page, every step one function of this room.
 
-scan.py  ->  noise.py  ->  calibration.py  ->  extent.py  ->  readout.py  ->  transform_length.py  ->  espirit.py  ->  coils.py
-         ->  encoding.py  ->  methods.py  ->  noise_map.py  ->  finish.py  ->  images.py
+scan.py  ->  noise.py  ->  calibration.py  ->  extent.py  ->  readout.py  ->  transform_length.py  ->  espirit.py
+         ->  solution.py (coils.py  ->  encoding.py  ->  methods.py  ->  noise_map.py  ->  finish.py)  ->  images.py
 """
 
 from __future__ import annotations
@@ -15,23 +15,20 @@ from torch import Tensor
 from knerve.gpu.devices import choose_device, cpu_threads, free_memory_bytes
 from knerve.gpu.workers import side_by_side
 from knerve.recon.calibration import CalibrationLines, calibration_lines, estimate_sensitivities
-from knerve.recon.coils import compress_coils
-from knerve.recon.encoding import CartesianEncoding
 from knerve.recon.errors import CalibrationError, OutOfMemoryError, RawDataError, SettingsError
-from knerve.recon.espirit import Sensitivities
 from knerve.recon.extent import crop_to_acquired
-from knerve.recon.finish import finish
+from knerve.recon.finish import finish_image
 from knerve.recon.hybrid import HybridScan
 from knerve.recon.images import ImageSeries
-from knerve.recon.methods import METHODS, root_sum_of_squares, wiener_weight
+from knerve.recon.methods import root_sum_of_squares
 from knerve.recon.noise import Whitening, estimate_whitening, mix_coils, prewhiten
-from knerve.recon.noise_map import analytic_noise_map, replica_noise_map, zero_filled_noise_map
-from knerve.recon.partial_fourier import is_partial, phase_box, phase_constrained
+from knerve.recon.partial_fourier import is_partial, phase_box
 from knerve.recon.readout import to_hybrid_space
 from knerve.recon.scan import RawScan
 from knerve.recon.settings import Settings
+from knerve.recon.solution import solve
 from knerve.recon.stages import Stopwatch
-from knerve.recon.transform_length import in_scan_units, lines_after_padding, pad_phase_encodes, smooth_on_scan_grid
+from knerve.recon.transform_length import pad_phase_encodes
 
 FINEST_ZOOM = 16  # image pixels per acquired pixel along an axis
 WORKING_COPIES = 16  # of a batch's k-space that reconstructing it may take
@@ -130,55 +127,18 @@ def reconstruct_slices(
         hybrid = to_hybrid_space(scan, block)
     if block is None:
         image = root_sum_of_squares(hybrid)
-        return *finish(image, None, torch.ones_like(image.real), scan), ()
+        return finish_image(image, torch.ones_like(image.real), scan), None, ()
     hybrid = padded_for(settings.method, hybrid)
     with watch.stage("calibrate"):
         sensitivities, notes = estimate_sensitivities(hybrid, settings)
-    image, noise_map, more = reconstruct_hybrid(hybrid, sensitivities, scan, phase_lines, settings, watch)
-    return image, noise_map, notes + more
+    solution = solve(hybrid, sensitivities, scan, phase_lines, settings, watch)
+    noise_level, more = solution.noise_level(watch)
+    return solution.finished_image(watch), noise_level, notes + more
 
 
 def padded_for(method: str, scan: HybridScan) -> HybridScan:
     """The scan on the lines that this method solves for."""
     return scan if method == "zero-filled" else pad_phase_encodes(scan)
-
-
-def reconstruct_hybrid(
-    hybrid: HybridScan,
-    sensitivities: Sensitivities,
-    scan: RawScan,
-    phase_lines: tuple[slice, ...] | None,
-    settings: Settings,
-    watch: Stopwatch,
-) -> tuple[Tensor, Tensor | None, tuple[str, ...]]:
-    """Images, noise map and notes of slices in hybrid space with known sensitivities.
-
-    Args:
-        hybrid: the slices, from `padded_for`.
-        sensitivities: on the same lines.
-        scan: where the slices come from, for its grid and `sampled_kx`.
-        phase_lines: as for `reconstruct_slices`.
-        settings: every choice.
-        watch: adds up the seconds of each stage.
-    """
-    with watch.stage("compress"):
-        hybrid, sensitivities = compress_coils(hybrid, sensitivities, settings)
-    with watch.stage("solve"):
-        encoding, phase = CartesianEncoding(sensitivities.maps, hybrid.counts, added_lines=hybrid.added_lines), None
-        if phase_lines is not None:
-            encoding, phase = phase_constrained(encoding, hybrid, lines_after_padding(phase_lines, hybrid))
-        if settings.method == "zero-filled":
-            right_side = CartesianEncoding(sensitivities.maps, hybrid.mask.int()).adjoint(hybrid.kspace)
-        else:
-            right_side = encoding.adjoint_of_data(hybrid)
-        image = METHODS[settings.method](encoding, right_side, settings)
-    with watch.stage("noise map"):
-        noise_map, notes = _noise_map(encoding, right_side, settings)
-    with watch.stage("finish"):
-        image = in_scan_units(image if phase is None else image * phase, hybrid.added_lines)
-        noise_map = None if noise_map is None else smooth_on_scan_grid(noise_map, hybrid.added_lines)
-        strength = smooth_on_scan_grid(sensitivities.strength, hybrid.added_lines)
-        return *finish(image, noise_map, strength, scan), notes
 
 
 PARTIAL_FOURIER = "partial Fourier: the image phase was taken from the centre of k-space and assumed to be smooth."
@@ -251,30 +211,6 @@ def _calibration(scan: RawScan, settings: Settings) -> CalibrationLines | None:
         if settings.method == "zero-filled":
             return None
         raise
-
-
-def _noise_map(
-    encoding: CartesianEncoding, right_side: Tensor, settings: Settings
-) -> tuple[Tensor | None, tuple[str, ...]]:
-    """The noise map that the settings ask for, shaped as the image, and notes."""
-    if settings.snr_map == "none":
-        return None, ()
-    if settings.method == "zero-filled":
-        return zero_filled_noise_map(encoding), ()
-    is_real = encoding.imaginary_penalty > 0
-    if settings.snr_map == "analytic" and encoding.counts.ndim == 2 and not is_real:
-        return analytic_noise_map(encoding, wiener_weight(encoding, right_side)), ()
-    if settings.snr_map == "analytic":
-        kind = "phase-constrained images" if is_real else "3-D scans"
-        return None, (f"{kind} have no analytic noise map: ask for snr_map replica.",)
-
-    def solve(noise: Tensor) -> Tensor:
-        noisy = right_side + encoding.adjoint(noise.to(right_side.device) * (encoding.counts > 0)[:, None, None])
-        return METHODS[settings.method](encoding, noisy, settings)
-
-    noise_map = replica_noise_map(solve, encoding.kspace_shape, settings.replicas, settings.seed)
-    # an image that is real up to its phase carries all of its noise in the magnitude
-    return (2**0.5 * noise_map if is_real else noise_map), ()
 
 
 def _joined(parts: list[Tensor | None]) -> Tensor | None:

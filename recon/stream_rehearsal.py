@@ -33,4 +33,6 @@ def rehearse(stages: Stages) -> None:
     target.kspace += along_y
     target.centre += along_y[stages.central, None] * along_x
     lines = shared_lines(target.counts, stages.outline, settings)
-    stages.image(target, stages.calibrate(target, lines)[0], lines)
+    solution = stages.solve(target, stages.calibrate(target, lines)[0], lines)
+    solution.finished_image(stages.watch)
+    solution.noise_level(stages.watch)

@@ -13,13 +13,14 @@ from torch import Tensor
 from knerve.gpu.fourier import resize_centred, to_image
 from knerve.recon.calibration import calibration_lines, estimate_sensitivities
 from knerve.recon.espirit import Sensitivities
-from knerve.recon.finish import finish
+from knerve.recon.finish import finish_image
 from knerve.recon.hybrid import HybridScan
 from knerve.recon.methods import root_sum_of_squares
 from knerve.recon.noise import mix_coils
-from knerve.recon.pipeline import padded_for, reconstruct_hybrid
+from knerve.recon.pipeline import padded_for
 from knerve.recon.readout import to_hybrid_space
 from knerve.recon.settings import Settings
+from knerve.recon.solution import Solution, solve
 from knerve.recon.stages import Stopwatch
 from knerve.recon.stream_lines import SharedLines, central_lines
 from knerve.recon.stream_outline import Outline
@@ -78,19 +79,17 @@ class Stages:
             hybrid = self._hybrid(target.kspace[:, :, :1], lines, block)  # of the data only the shape is used
             return estimate_sensitivities(padded_for(self.settings.method, hybrid), self.settings)
 
-    def image(
-        self, target: ArrivingSlice, sensitivities: Sensitivities, lines: SharedLines
-    ) -> tuple[Tensor, Tensor | None, tuple[str, ...]]:
-        """Image (1, y, x), noise level and notes of a slice that has all of its lines."""
+    def solve(self, target: ArrivingSlice, sensitivities: Sensitivities, lines: SharedLines) -> Solution:
+        """A slice that has all of its lines, solved."""
         hybrid = padded_for(self.settings.method, self._hybrid(target.kspace, lines, None))
         whole = self.outline.scan(lines.counts[None])
-        return reconstruct_hybrid(hybrid, sensitivities, whole, lines.phase_lines, self.settings, self.watch)
+        return solve(hybrid, sensitivities, whole, lines.phase_lines, self.settings, self.watch)
 
     def quick_image(self, kspace: Tensor, lines: SharedLines) -> Tensor:
         """Image (1, y, x) of what is there of `kspace (1, x, coil, ky)`: coils combined, nothing unfolded."""
         with self.watch.stage("quick image"):
             image = root_sum_of_squares(self._hybrid(kspace, lines, None))
-            return finish(image, None, torch.ones_like(image.real), self.outline.scan(lines.counts[None]))[0]
+            return finish_image(image, torch.ones_like(image.real), self.outline.scan(lines.counts[None]))
 
     def _hybrid(self, kspace: Tensor, lines: SharedLines, block: Tensor | None) -> HybridScan:
         alone = replace(self.outline.scan(ONE_LINE), counts=torch.zeros_like(ONE_LINE))

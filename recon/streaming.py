@@ -2,7 +2,8 @@
 
     every readout        whiten, transform along kx, cut the oversampling, place         (the caller's thread)
     calibration lines    sensitivities of the slice                                      \
-    last line            compress, solve, finish; the image goes to `deliver`            /  threads, one core each
+    last line            compress, solve, finish; the image goes to `deliver`             | threads, one core each
+    nothing to solve     noise map of a delivered slice                                  /
 
 The stages are those of `pipeline.py`, and so is the result, but for the rounding of 32-bit numbers. Iterations are not started
 before the last shot: they end at a change of `Settings.tolerance` noise standard deviations, so that where they began would
@@ -13,7 +14,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from threading import Lock
 
 import torch
@@ -24,6 +26,7 @@ from knerve.recon.errors import SettingsError
 from knerve.recon.noise import Whitening
 from knerve.recon.pipeline import check_recon_grid, told_when_memory_runs_out
 from knerve.recon.settings import Settings
+from knerve.recon.solution import Solution
 from knerve.recon.stages import Stopwatch
 from knerve.recon.stream_errors import NotStreamableError, SpoiltSlicesError
 from knerve.recon.stream_lines import SharedLines, are_sampled, shared_lines
@@ -39,12 +42,12 @@ _rehearsed: set[tuple[Outline, str]] = set()  # in this process
 
 @dataclass(frozen=True)
 class FinishedSlice:
-    """One slice as `ImageSeries` holds it: index along its `slice` axis, image (y, x), noise level (y, x) or None, notes."""
+    """One slice as `ImageSeries` holds it: index along its `slice` axis, image (y, x), notes, noise level (y, x) or None."""
 
     entry: int
     image: Tensor
-    noise_level: Tensor | None
-    notes: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+    noise_level: Tensor | None = None
 
 
 class StreamingReconstruction:
@@ -64,7 +67,7 @@ class StreamingReconstruction:
             outline: of the scan.
             whitening: of the scan.
             settings: every choice.
-            deliver: called with each finished slice, in the thread that made it.
+            deliver: called with each finished slice, in the thread that made it; without its noise level, which comes later.
 
         Raises:
             NotStreamableError: the scan does not fit into the memory.
@@ -81,14 +84,15 @@ class StreamingReconstruction:
         self.lines: SharedLines | None = None
         self._stages = Stages(outline, whitening.matrix, settings, device, self.watch)
         self._slices = [self._stages.new_slice() for _ in range(outline.n_slices)]
+        self._noise: dict[int, tuple[Tensor | None, tuple[str, ...]]] = {}
         self._deliver = deliver
         self._lock = Lock()
         n_workers = settings.threads or torch.get_num_threads() if device.type == "cpu" else 1
         self._pool = TaskPool(n_workers)
         if (outline, settings.method) not in _rehearsed:
             _rehearsed.add((outline, settings.method))
-            for worker in range(n_workers):
-                self._pool.submit(self._rehearse, worker)
+            for _ in range(n_workers):
+                self._pool.submit(self._rehearse)
 
     def add(self, entry: int, line: int, samples: Tensor) -> None:
         """Take a readout of slice `entry`: `samples (coil, kx)` over the whole width of the encoded matrix, at `line`.
@@ -129,9 +133,9 @@ class StreamingReconstruction:
             is_calibrated, has_begun = target.sensitivities is not None, target.is_calibrating
             target.is_calibrating = True
         if is_calibrated:
-            self._pool.submit(self._solve, entry)
+            self._pool.submit(partial(self._solve, entry))
         elif not has_begun:
-            self._pool.submit(self._calibrate, entry)
+            self._pool.submit(partial(self._calibrate, entry))
 
     @property
     def n_unfinished(self) -> int:
@@ -143,19 +147,24 @@ class StreamingReconstruction:
         for entry, target in enumerate(self._slices):
             kspace, lines = target.kspace, self.lines
             if target.is_complete and not target.is_finished and lines is not None:
-                yield FinishedSlice(entry, self._stages.quick_image(kspace, lines)[0].cpu(), None, ())
+                yield FinishedSlice(entry, self._stages.quick_image(kspace, lines)[0].cpu())
 
     def has_failed(self) -> bool:
         """Whether a slice could not be made; `finish` will say why."""
         return self._pool.has_failed()
 
     def finish(self) -> None:
-        """Wait for all slices whose last readout has come.
+        """Wait for all slices whose last readout has come, and for their noise levels.
 
         Raises:
             KnerveError: one could not be made.
         """
         self._pool.wait()
+
+    def with_noise(self, finished: FinishedSlice) -> FinishedSlice:
+        """A slice that was delivered, as it is after `finish`."""
+        level, notes = self._noise[finished.entry]
+        return replace(finished, noise_level=level, notes=finished.notes + notes)
 
     def close(self) -> None:
         """Stop, finished or not."""
@@ -165,9 +174,9 @@ class StreamingReconstruction:
         target = self._slices[entry]
         if not target.is_calibrating and are_sampled(target.counts, lines.calibrating):
             target.is_calibrating = True
-            self._pool.submit(self._calibrate, entry)
+            self._pool.submit(partial(self._calibrate, entry))
 
-    def _rehearse(self, _: int) -> None:
+    def _rehearse(self) -> None:
         with suppress(NotStreamableError):  # the scan itself will say so
             rehearse(self._stages)
 
@@ -189,11 +198,19 @@ class StreamingReconstruction:
         assert lines is not None, "slices are solved when their lines are known"
         assert target.sensitivities is not None, "slices are solved when they are calibrated"
         with told_when_memory_runs_out():
-            image, noise_level, notes = self._stages.image(target, target.sensitivities, lines)
+            solution = self._stages.solve(target, target.sensitivities, lines)
+            image = solution.finished_image(self.watch)[0].cpu()
+        notes = target.notes
         target.is_finished = True
         target.release()
-        level = None if noise_level is None else noise_level[0].cpu()
-        self._deliver(FinishedSlice(entry, image[0].cpu(), level, target.notes + notes))
+        self._deliver(FinishedSlice(entry, image, notes))
+        self._pool.submit_patient(partial(self._find_noise, entry, solution))
+
+    def _find_noise(self, entry: int, solution: Solution) -> None:
+        """Make the noise map of a slice that is solved."""
+        with told_when_memory_runs_out():
+            level, notes = solution.noise_level(self.watch)
+        self._noise[entry] = None if level is None else level[0].cpu(), notes
 
 
 def _require_memory(outline: Outline) -> None:

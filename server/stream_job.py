@@ -84,7 +84,8 @@ class LiveScan:
         with self._within_budget(self._scan):
             self._scan.end()
         self._send(info(f"{counted(len(self._finished), 'image')} made; they are being written."))
-        series = self._scan.series(sorted(self._finished, key=lambda one: one.entry))
+        finished = [self._scan.with_noise(one) for one in sorted(self._finished, key=lambda one: one.entry)]
+        series = self._scan.series(finished)
         for note in series.notes:
             self._send(warning(note) if note.startswith("Warning:") else info(note))
         keep_images(series, self._folder)

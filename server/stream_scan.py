@@ -127,6 +127,11 @@ class ArrivingScan:
         """Whether a slice could not be made; `end` will say why."""
         return self._stream is not None and self._stream.has_failed()
 
+    def with_noise(self, finished: FinishedSlice) -> FinishedSlice:
+        """A slice that was delivered, as it is after `end`."""
+        assert self._stream is not None, "slices are finished after they were begun"
+        return self._stream.with_noise(finished)
+
     def series(self, finished: Sequence[FinishedSlice]) -> ImageSeries:
         """Slices, in ascending order, as a series."""
         assert self._stream is not None, "slices are finished after they were begun"

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from functools import partial
 from queue import Queue
+from threading import Event
 
 import pytest
 import torch
@@ -55,7 +57,7 @@ def streamed(scan: RawScan, settings: Settings, readouts: Iterable[Readout] | No
         for entry in range(scan.n_slices):
             stream.complete(entry)
         stream.finish()
-    return sorted(finished, key=lambda one: one.entry)
+        return [stream.with_noise(one) for one in sorted(finished, key=lambda one: one.entry)]
 
 
 def assert_same(finished: list[FinishedSlice], images: ImageSeries) -> None:
@@ -201,15 +203,34 @@ def test_a_pool_tells_failures_and_gives_torch_its_threads_back() -> None:
     pool = TaskPool(2)
     assert torch.get_num_threads() == 1
     for number in range(4):
-        pool.submit(done.append, number)
+        pool.submit(partial(done.append, number))
     pool.wait()
-    pool.submit(lambda number: [][number], 0)
+    pool.submit(lambda: [][0])
     with suppress(IndexError):
         pool.wait()
     assert pool.has_failed()
     pool.close()
     assert sorted(done) == [0, 1, 2, 3]
     assert torch.get_num_threads() == before
+
+
+def test_patient_tasks_come_when_nothing_else_is_waited_for() -> None:
+    done: list[str] = []
+    pool = TaskPool(2)
+    is_open = Event()
+
+    def urgent(number: int) -> None:
+        is_open.wait(10)
+        done.append("urgent")
+        pool.submit_patient(partial(done.append, f"patient {number}"))
+
+    for number in range(5):
+        pool.submit(partial(urgent, number))
+    is_open.set()
+    pool.wait()
+    pool.close()
+    assert done[:5] == ["urgent"] * 5
+    assert sorted(done[5:]) == [f"patient {number}" for number in range(5)]
 
 
 def test_the_centre_keeps_its_place() -> None:

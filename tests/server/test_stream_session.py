@@ -263,14 +263,14 @@ def test_a_stream_that_breaks_off_is_kept(live: Desk, scan: list[Message]) -> No
 def test_a_spent_budget_sends_quick_images_first(live: Desk, scan: list[Message], monkeypatch) -> None:
     from knerve.recon.stream_stages import Stages
 
-    solve = Stages.image
+    solve = Stages.solve
     is_out = Queue()
 
     def slowly(*arguments):
         is_out.get(timeout=10)
         return solve(*arguments)
 
-    monkeypatch.setattr(Stages, "image", slowly)
+    monkeypatch.setattr(Stages, "solve", slowly)
     seen = []
 
     def companion(job: Job, take: Callable[[Frame], None]) -> InThisProcess:

@@ -1,0 +1,116 @@
+"""From slices in hybrid space with known sensitivities to their images, and to the noise map that need not come at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from knerve.recon.coils import compress_coils
+from knerve.recon.encoding import CartesianEncoding
+from knerve.recon.espirit import Sensitivities
+from knerve.recon.finish import finish_image, finish_noise
+from knerve.recon.hybrid import HybridScan
+from knerve.recon.methods import METHODS, wiener_weight
+from knerve.recon.noise_map import analytic_noise_map, replica_noise_map, zero_filled_noise_map
+from knerve.recon.partial_fourier import phase_constrained
+from knerve.recon.scan import RawScan
+from knerve.recon.settings import Settings
+from knerve.recon.stages import Stopwatch
+from knerve.recon.transform_length import in_scan_units, lines_after_padding, smooth_on_scan_grid
+
+
+@dataclass(frozen=True)
+class Solution:
+    """Slices that are solved.
+
+    Attributes:
+        image: (slice, x, set, [z,] y) on the scan's own lines.
+        strength: norm of the sensitivities, same shape.
+        encoding: what was inverted.
+        right_side: of the normal equations.
+        added_lines: by padding.
+        scan: where the slices come from, for its grid and `sampled_kx`.
+        settings: every choice.
+    """
+
+    image: Tensor
+    strength: Tensor
+    encoding: CartesianEncoding
+    right_side: Tensor
+    added_lines: int
+    scan: RawScan
+    settings: Settings
+
+    def finished_image(self, watch: Stopwatch) -> Tensor:
+        """Images (slice, [z,] y, x) in SNR units."""
+        with watch.stage("finish"):
+            return finish_image(self.image, self.strength, self.scan)
+
+    def noise_level(self, watch: Stopwatch) -> tuple[Tensor | None, tuple[str, ...]]:
+        """Noise standard deviation in those images, if the settings ask for it, and notes for the user."""
+        with watch.stage("noise map"):
+            noise_map, notes = _noise_map(self.encoding, self.right_side, self.settings)
+        if noise_map is None:
+            return None, notes
+        with watch.stage("finish"):
+            noise_map = smooth_on_scan_grid(noise_map, self.added_lines)
+            return finish_noise(noise_map, self.image, self.strength, self.scan), notes
+
+
+def solve(
+    hybrid: HybridScan,
+    sensitivities: Sensitivities,
+    scan: RawScan,
+    phase_lines: tuple[slice, ...] | None,
+    settings: Settings,
+    watch: Stopwatch,
+) -> Solution:
+    """Solve slices in hybrid space.
+
+    Args:
+        hybrid: the slices, from `pipeline.padded_for`.
+        sensitivities: on the same lines.
+        scan: where the slices come from.
+        phase_lines: central lines that show the phase of partial Fourier data, or None for complex images.
+        settings: every choice.
+        watch: adds up the seconds of each stage.
+    """
+    with watch.stage("compress"):
+        hybrid, sensitivities = compress_coils(hybrid, sensitivities, settings)
+    with watch.stage("solve"):
+        encoding, phase = CartesianEncoding(sensitivities.maps, hybrid.counts, added_lines=hybrid.added_lines), None
+        if phase_lines is not None:
+            encoding, phase = phase_constrained(encoding, hybrid, lines_after_padding(phase_lines, hybrid))
+        if settings.method == "zero-filled":
+            right_side = CartesianEncoding(sensitivities.maps, hybrid.mask.int()).adjoint(hybrid.kspace)
+        else:
+            right_side = encoding.adjoint_of_data(hybrid)
+        image = METHODS[settings.method](encoding, right_side, settings)
+        image = in_scan_units(image if phase is None else image * phase, hybrid.added_lines)
+        strength = smooth_on_scan_grid(sensitivities.strength, hybrid.added_lines)
+    return Solution(image, strength, encoding, right_side, hybrid.added_lines, scan, settings)
+
+
+def _noise_map(
+    encoding: CartesianEncoding, right_side: Tensor, settings: Settings
+) -> tuple[Tensor | None, tuple[str, ...]]:
+    """The noise map that the settings ask for, shaped as the image, and notes."""
+    if settings.snr_map == "none":
+        return None, ()
+    if settings.method == "zero-filled":
+        return zero_filled_noise_map(encoding), ()
+    is_real = encoding.imaginary_penalty > 0
+    if settings.snr_map == "analytic" and encoding.counts.ndim == 2 and not is_real:
+        return analytic_noise_map(encoding, wiener_weight(encoding, right_side)), ()
+    if settings.snr_map == "analytic":
+        kind = "phase-constrained images" if is_real else "3-D scans"
+        return None, (f"{kind} have no analytic noise map: ask for snr_map replica.",)
+
+    def solve_noisy(noise: Tensor) -> Tensor:
+        noisy = right_side + encoding.adjoint(noise.to(right_side.device) * (encoding.counts > 0)[:, None, None])
+        return METHODS[settings.method](encoding, noisy, settings)
+
+    noise_map = replica_noise_map(solve_noisy, encoding.kspace_shape, settings.replicas, settings.seed)
+    # an image that is real up to its phase carries all of its noise in the magnitude
+    return (2**0.5 * noise_map if is_real else noise_map), ()
