@@ -21,7 +21,7 @@ from knerve.recon.finish import finish_image
 from knerve.recon.hybrid import HybridScan
 from knerve.recon.images import ImageSeries
 from knerve.recon.methods import root_sum_of_squares
-from knerve.recon.noise import Whitening, estimate_whitening, mix_coils, prewhiten
+from knerve.recon.noise import Whitening, estimate_whitening, mix_coils
 from knerve.recon.partial_fourier import is_partial, phase_box
 from knerve.recon.readout import to_hybrid_space
 from knerve.recon.scan import RawScan
@@ -120,11 +120,9 @@ def reconstruct_slices(
         settings: every choice.
         watch: adds up the seconds of each stage.
     """
-    with watch.stage("whiten"):
-        scan = prewhiten(scan, whitening)
     with watch.stage("readout"):
         block = None if calibration is None else mix_coils(whitening.matrix, calibration)
-        hybrid = to_hybrid_space(scan, block)
+        hybrid = to_hybrid_space(scan, block, whitening.matrix)
     if block is None:
         image = root_sum_of_squares(hybrid)
         return finish_image(image, torch.ones_like(image.real), scan), None, ()
