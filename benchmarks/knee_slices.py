@@ -69,8 +69,8 @@ class KneeSlice:
         return float(np.linalg.norm(scale * found - expected) / np.linalg.norm(expected))
 
 
-def knee_slice(seed: int, n_coils: int = 16) -> KneeSlice:
-    """A slice of a seed's knee."""
+def knee_slice(seed: int, n_coils: int = 16, *, even: bool = False) -> KneeSlice:
+    """A slice of a seed's knee; `even` for BART, which moves images of odd sizes by a part of a pixel."""
     knee = digital_knee(seed, "left" if seed % 2 == 0 else "right")
     settings = SimulationSettings(seed=seed, orientation="axial")
     if seed in HEIGHTS_MM:
@@ -87,7 +87,24 @@ def knee_slice(seed: int, n_coils: int = 16) -> KneeSlice:
     chosen = torch.arange(0, scan.n_coils, max(1, scan.n_coils // n_coils))
     noise = replace(scan.noise, samples=scan.noise.samples[chosen])
     scan = replace(scan, kspace=scan.kspace[:, chosen], noise=noise)
+    if even:
+        scan = _even(scan)
     covariance = (noise.samples @ noise.samples.mH).numpy() / noise.samples.shape[1] * noise.variance_scale
     columns = to_hybrid_space(prewhiten(scan, estimate_whitening(scan)[0]), None).kspace[0]
     truth = torch.linalg.vector_norm(to_image(columns, (2,)), dim=1).T.contiguous()
     return KneeSlice(scan, truth.numpy(), np.asarray(np.linalg.cholesky(covariance), np.complex128))
+
+
+def _even(scan: RawScan) -> RawScan:
+    """Without the last of an odd number of phase encodes; the centre stays at n // 2."""
+    n_lines = scan.counts.shape[1] // 2 * 2
+    matrices = {
+        name: (matrix[0], matrix[1] // 2 * 2, matrix[2])
+        for name, matrix in (("encoded_matrix", scan.grid.encoded_matrix), ("recon_matrix", scan.grid.recon_matrix))
+    }
+    return replace(
+        scan,
+        kspace=scan.kspace[:, :, :n_lines],
+        counts=scan.counts[:, :n_lines],
+        grid=replace(scan.grid, **matrices),
+    )

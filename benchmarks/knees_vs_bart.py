@@ -44,7 +44,7 @@ def main() -> None:
         sys.exit("bart is not installed; on Debian: apt-get install bart")
     rows = []
     for seed in arguments.knees:
-        knee = knee_slice(seed)
+        knee = knee_slice(seed, even=True)
         for acceleration in arguments.accelerations:
             for snr in arguments.snrs:
                 scan = knee.at(acceleration, snr, seed)
