@@ -86,7 +86,7 @@ def replay(
         started = time.perf_counter()
         try:
             _send(connection, ConfigFile(config), Header(xml.encode() if isinstance(xml, str) else xml))
-            for readout, seconds in zip(_readouts(raw, name), due, strict=True):
+            for readout, seconds in zip(readouts_of(raw, name), due, strict=True):
                 time.sleep(max(0.0, started + seconds - time.perf_counter()))
                 _send(connection, readout)
             _send(connection, Close())
@@ -136,7 +136,7 @@ def _send(connection: socket.socket, *messages: Message) -> None:
     connection.sendall(b"".join(encode(message).raw for message in messages))
 
 
-def _readouts(raw: Path, group: str) -> Iterator[Acquisition]:
+def readouts_of(raw: Path, group: str) -> Iterator[Acquisition]:
     """The readouts of a file in its order, whole heads and trajectories included."""
     with h5py.File(raw, "r") as file:
         data = file[f"{group}/data"]

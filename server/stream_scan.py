@@ -88,7 +88,7 @@ class ArrivingScan:
         lines = None if self._stream is None else self._stream.lines
         if lines is None:
             return f"INCOMPLETE ({self.n_readouts} readouts)" if self._begun - self._ended else ""
-        n_images = int(np.prod(self._counters))
+        n_images = self.n_announced
         n_expected = len(self._noise) + self._left_out + n_images * int(lines.counts.sum())
         some = f"INCOMPLETE ({self.n_readouts} of {n_expected} readouts)"
         return some if self.n_readouts < n_expected else ""
@@ -101,13 +101,18 @@ class ArrivingScan:
         """
         if self._stream is None:
             raise NotStreamableError("there are no imaging readouts")
-        lacking = int(np.prod(self._counters)) - len(self._first_heads)
+        lacking = self.n_announced - len(self._first_heads)
         if lacking:
             raise NotStreamableError(f"{lacking} of the announced images have no readouts")
         if self._begun - self._ended:
             raise NotStreamableError("it ended before the last readouts")
         self._complete(self._first_heads)
         self._stream.finish()
+
+    @property
+    def n_announced(self) -> int:
+        """Images that the header announces."""
+        return int(np.prod(self._counters))
 
     @property
     def n_unfinished(self) -> int:
@@ -140,7 +145,7 @@ class ArrivingScan:
         frames, frame_notes = make_frames(
             np.concatenate([self._first_heads[one.entry] for one in finished]), self._encoding
         )
-        if len(finished) < int(np.prod(self._counters)):
+        if len(finished) < self.n_announced:
             frame_notes = ()  # of what is missing, which is only not finished yet
         notes = [*self._notes, *frame_notes, *self._stream.lines.notes]
         if self._left_out:
@@ -192,9 +197,7 @@ class ArrivingScan:
         """Make ready for imaging readouts like this first one."""
         self._sample_time_us = float(head["sample_time_us"][0])
         self._window = plan.windows[0]
-        outline = Outline(
-            int(np.prod(self._counters)), int(head["active_channels"][0]), self._encoding.grid, plan.sampled_kx
-        )
+        outline = Outline(self.n_announced, int(head["active_channels"][0]), self._encoding.grid, plan.sampled_kx)
         self._whitening, notes = self._estimate_whitening(outline)
         self._notes.update(dict.fromkeys(notes))
         self._stream = StreamingReconstruction(outline, self._whitening, self._settings, self._deliver)

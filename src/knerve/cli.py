@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import signal
 import sys
-import time
-from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from enum import StrEnum
 from importlib.metadata import version
 from pathlib import Path
@@ -17,20 +14,19 @@ from typing import Annotated, Any, Literal, cast
 import typer
 
 from knerve.bench.command import register as register_bench_command
-from knerve.datasets.wording import counted
 from knerve.recon.errors import SettingsError
 from knerve.recon.settings import Compression, Settings, SnrMap
+from knerve.recon_job import reconstruct_file
 from knerve.serve_commands import register as register_serve_commands
 from knerve.simulate_command import register as register_simulate_command
-from knerve.start_up import import_in_background, quick_imports, reuse_freed_memory
-from knerve.terminal import Terminal, facts_table, terminal, to_json
+from knerve.terminal import facts_table, terminal, to_json
 
 MethodOrAuto = Literal["auto", "zero-filled", "sense", "cs"]
 Device = Literal["auto", "cpu", "cuda"]
 MAX_SEED = 2**63 - 1  # what torch takes
 AUTO_REASON = (
-    "auto chose cs: compressed sensing with weights calibrated on the noise, the best method of this version; "
-    "no trained network comes with it."
+    "auto chose cs: compressed sensing with weights calibrated on the noise. The learned method dl has to be asked for "
+    "until it is better in every case."
 )
 
 
@@ -54,7 +50,12 @@ app = typer.Typer(
 protocol_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Look at a protocol before it is scanned.")
 app.add_typer(protocol_app, name="protocol")
 
-RawFile = Annotated[Path, typer.Argument(metavar="RAW", help="ISMRMRD/MRD or fastMRI .h5, BART .cfl, Siemens .dat.")]
+RawFile = Annotated[
+    Path,
+    typer.Argument(
+        metavar="RAW", help="ISMRMRD/MRD or fastMRI .h5, BART .cfl, Siemens .dat; recon: a kept session too."
+    ),
+]
 Group = Annotated[str | None, typer.Option(help="HDF5 group to read where a file holds several.", metavar="NAME")]
 AsJson = Annotated[bool, typer.Option("--json", help="Answer with one JSON document on stdout.")]
 
@@ -116,6 +117,9 @@ def recon(
         ),
     ] = None,
     complex_images: Annotated[bool, typer.Option("--complex", help="Write complex images to images.h5 too.")] = False,
+    stream: Annotated[
+        bool, typer.Option("--stream", help="Take ISMRMRD readouts one by one, as `knerve serve` does.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Reconstruct one raw file and write the images where --out says."""
@@ -137,7 +141,7 @@ def recon(
     with terminal(as_json) as talk:
         if method == "auto":
             talk.step(AUTO_REASON)
-        _recon(
+        reconstruct_file(
             talk,
             raw,
             out,
@@ -145,6 +149,7 @@ def recon(
             group=group,
             formats=frozenset(map(str, formats or ())),
             complex_images=complex_images,
+            stream=stream,
         )
 
 
@@ -230,73 +235,3 @@ def main() -> None:
         if "--json" in sys.argv and isinstance(usage, typer.TyperException):
             print(to_json({"error": {"kind": "Usage", "message": usage.format_message()}}))
         raise
-
-
-def _recon(
-    talk: Terminal,
-    raw: Path,
-    out: Path,
-    settings: Settings,
-    *,
-    group: str | None,
-    formats: frozenset[str],
-    complex_images: bool,
-) -> None:
-    from knerve.datasets.output_formats import DEFAULT_FORMATS, check_output
-
-    formats = formats or DEFAULT_FORMATS
-    check_output(out, formats)  # now, not after minutes of work
-    talk.step(f"Reading {raw}")
-    reuse_freed_memory()
-    with quick_imports():
-        from knerve.datasets.reading import read_raw
-        from knerve.gpu.devices import choose_device, cpu_threads
-        from knerve.recon.pipeline import reconstruct
-    try:
-        choose_device(settings.device)
-    except ValueError as error:
-        raise SettingsError(str(error)) from error
-    started = time.perf_counter()
-    scan = read_raw(raw, group=group)
-    seconds = {"read": time.perf_counter() - started}
-    talk.notes(scan.notes)
-    import_in_background("knerve.datasets.saving")
-    with talk.slices(f"Reconstructing ({settings.method})") as on_slices_done:
-        images = reconstruct(scan, settings, on_slices_done)
-    talk.notes(images.notes)
-    images = replace(images, seconds=seconds | images.seconds)
-    talk.step(f"Writing {out}")
-    started = time.perf_counter()
-    from knerve.datasets.saving import save_images
-
-    with cpu_threads(settings.threads):
-        save_images(images, out, formats=formats, complex_images=complex_images, source=raw.name)
-    report = json.loads((out / "report.json").read_text(encoding="utf-8"))
-    report["seconds"]["save"] = time.perf_counter() - started
-    talk.notes(tuple(report["notes"]))
-    talk.answer({"out": out} | report, facts_table(_summary(report, out)), report["research_use"])
-
-
-def _summary(report: Mapping[str, Any], out: Path) -> dict[str, str]:
-    """What was made where, in which quality, in which time: the last words of `knerve recon`."""
-    snr, noise, seconds = report["snr"], report["noise"], report["seconds"]
-    files = [name for name in report["files"] if "/" not in name]
-    folders = Counter(name.partition("/")[0] for name in report["files"] if "/" in name)
-    if snr["median_snr"] is None:
-        quality = (
-            f"signal {snr['median_signal']:.3g} times the noise of a fully sampled pixel (no SNR map was asked for)"
-        )
-    else:
-        quality = f"{snr['median_snr']:.3g} (median in the object)"
-        if snr["g_factor_median"] is not None:
-            quality += f", g-factor {snr['g_factor_median']:.3g}"
-    return {
-        "images": f"{report['scan']['n_images']} of {' x '.join(map(str, report['geometry']['matrix']))}",
-        "method": f"{report['method']}, acceleration {report['acceleration']:.3g}",
-        "noise": f"from {noise['source']}, largest correlation of two coils {noise['largest_correlation']:.2g}",
-        "SNR": quality,
-        "seconds": ", ".join(f"{stage.replace('_', ' ')} {value:.2f}" for stage, value in seconds.items()),
-        "seconds in all": f"{sum(seconds.values()):.1f}",
-        "written to": f"{out}/: "
-        + ", ".join([*files, *(f"{folder}/ ({counted(n, 'file')})" for folder, n in folders.items())]),
-    }
