@@ -13,11 +13,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import partial
 
 from knerve.datasets.mrd_header import parse_header
 from knerve.datasets.wording import counted
 from knerve.recon.errors import KnerveError, RawDataError
+from knerve.server.bulletin import NOBODY_LOOKS, Bulletin
 from knerve.server.connection import Outbox, SocketSource
 from knerve.server.errors import OutOfOrderError, SilentClientError, WorkerError
 from knerve.server.framing import DEFAULT_LIMITS, Frame, read_frame
@@ -82,6 +84,7 @@ class Desk:
         limits: of messages.
         read_along: begins a job whose session is still being received; None for none of them.
         budget_s: seconds after the last readout when what is finished must go out; None for as long as it takes.
+        bulletin: what they report to; nobody looks at it by default.
     """
 
     spool: Spool
@@ -90,6 +93,7 @@ class Desk:
     limits: Limits = DEFAULT_LIMITS
     read_along: ReadAlong | None = None
     budget_s: float | None = None
+    bulletin: Bulletin = field(default_factory=partial(Bulletin, NOBODY_LOOKS))
 
 
 class Session:
@@ -102,7 +106,8 @@ class Session:
         self._record = SessionRecord("receiving", now())
         self._has_config = self._has_header = self._is_readable = self._is_closed = self._was_asked = False
         self._n_others = 0
-        self._delivery = Delivery(outbox)
+        self._notice = desk.bulletin.notice()
+        self._delivery = Delivery(outbox, self._notice)
         self._companion: Companion | None = None
 
     def run(self) -> None:
@@ -117,6 +122,7 @@ class Session:
         finally:  # a defect of knerve: its traceback goes to the log
             if not is_explained:
                 self._say(error("The server failed; the raw data that came are kept. Please report this."))
+            self._notice.ended(self._record.state)
 
     def _receive_and_answer(self) -> None:
         first = self._first_frame()
@@ -216,6 +222,7 @@ class Session:
             case Acquisition():
                 self._require_header(message)
                 self._record = replace(self._record, n_readouts=self._record.n_readouts + 1)
+                self._notice.readout(message.head)
             case Image() | Waveform() | NdArray():
                 self._require_header(message)
                 self._n_others += 1
@@ -243,6 +250,7 @@ class Session:
             self._say(warning(f"{refusal} Readouts are kept, but cannot be reconstructed."))
             return
         self._is_readable = True
+        self._notice.header(header)
         self._record = replace(self._record, measurement_id=header.scan_header.measurement_id)
 
     def _take_text(self, text: str) -> None:
@@ -255,6 +263,7 @@ class Session:
 
     def _conclude(self, folder: SessionFolder, ended: State) -> None:
         """Make what can be made of what came, and note how it ended."""
+        self._notice.received()
         n_readouts = self._record.n_readouts
         if not n_readouts and not self._n_others:
             if ended == "done":
@@ -307,3 +316,4 @@ class Session:
     def _say(self, message: Text) -> None:
         self._record = replace(self._record, words=message.text)
         self._outbox.put(message)
+        self._notice.said(message.text)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from knerve.server.bulletin import Notice
 from knerve.server.connection import Outbox
 from knerve.server.framing import Frame
 from knerve.server.job import FALLBACK_SERIES
@@ -21,8 +22,8 @@ class Delivery:
         sent: `image_index` of the images that went out, fallbacks not counted.
     """
 
-    def __init__(self, outbox: Outbox) -> None:
-        self._outbox = outbox
+    def __init__(self, outbox: Outbox, notice: Notice) -> None:
+        self._outbox, self._notice = outbox, notice
         self.words = ""
         self.refused = False
         self.sent: tuple[int, ...] = ()
@@ -39,3 +40,4 @@ class Delivery:
             if head["image_series_index"] != FALLBACK_SERIES:
                 self.sent = (*self.sent, int(head["image_index"]))
         self._outbox.put(frame)
+        self._notice.answer(frame)

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 UNPROTECTED = "Warning: the server listens beyond this machine, without encryption and without asking who is there."
 UNASKED = "Warning: the server listens beyond this machine without asking who is there; give --tls-client-ca."
+PAGE_UNPROTECTED = (
+    "Warning: the live page is shown beyond this machine, without encryption and without asking who looks."
+)
 TLS = "Encryption"
 
 
@@ -39,6 +42,12 @@ def serve(
     status_port: Annotated[
         int, typer.Option(min=0, max=65535, help="Port of /livez, /readyz and /metrics on this machine; 0: none.")
     ] = 0,
+    http: Annotated[
+        int, typer.Option(min=0, max=65535, help="Port of the live page; 0: none. Needs knerve\\[server].")
+    ] = 0,
+    http_host: Annotated[
+        str, typer.Option(help="Address of the live page; the default is this machine only.")
+    ] = "127.0.0.1",
     drain: Annotated[
         float, typer.Option(min=0, metavar="S", help="Seconds in which open sessions may finish after SIGTERM.")
     ] = 60.0,
@@ -92,17 +101,22 @@ def serve(
             peers=tuple(map(peer_of, store or ())),
             our_title=ae_title,
             status_port=status_port or None,
+            page_port=http or None,
+            page_host=http_host,
         )
         log_to_stderr(as_json=json_logs)
         with closing(Spool(spool)) as kept, closing(Workers()) as workers, closing(Services(kept, settings)) as beside:
             left = kept.unfinished()
-            desk = Desk(kept, workers.run, read_along=workers.read_along, budget_s=budget)
+            desk = Desk(kept, workers.run, read_along=workers.read_along, budget_s=budget, bulletin=beside.bulletin)
             with (
                 closing(Listener(desk, host, port, tally=beside.tally, door=door)) as listener,
                 told_to_stop(listener.close) as stopping,
             ):
                 Thread(target=recover, args=(left, workers.run), name="recovery", daemon=True).start()
                 beside.tell_status_of(listener)
+                if beside.show_page_of(listener):
+                    talk.step(f"Live page: http://{_in_url(http_host)}:{http}/")
+                    talk.notes((PAGE_UNPROTECTED,) if http_host not in LOOPBACK else ())
                 if host not in LOOPBACK and tls_client_ca is None:
                     talk.notes((UNPROTECTED if door is None else UNASKED,))
                 talk.step(f"Listening on {host}:{listener.port}, sessions in {spool}; Ctrl-C ends.")
@@ -151,6 +165,10 @@ def _door(certificate: Path | None, key: Path | None, client_authority: Path | N
     if certificate is None or key is None:
         return None
     return TlsDoor(Certificates(certificate, key, client_authority))
+
+
+def _in_url(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
 
 
 def _address(to: str) -> tuple[str, int]:

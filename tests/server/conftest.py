@@ -19,7 +19,7 @@ from knerve.datasets.demo_scan import write_demo_scan
 from knerve.server.framing import Frame, read_frame
 from knerve.server.job import Job
 from knerve.server.listener import serve_client
-from knerve.server.messages import READOUT_HEAD, Acquisition, Close, ConfigFile, Header, Image, Message
+from knerve.server.messages import IMAGE_HEAD, READOUT_HEAD, Acquisition, Close, ConfigFile, Header, Image, Message
 from knerve.server.session import Desk, Patience, Reconstruct
 from knerve.server.spool import Spool
 from knerve.server.wire import encode, read_messages
@@ -27,6 +27,7 @@ from knerve.server.worker import done
 
 QUICK = Patience(handshake_s=5.0, silence_s=5.0, message_s=5.0, sending_s=5.0, farewell_s=0.5)
 Ask = Callable[..., list[Message]]
+MakeImage = Callable[..., Frame]
 
 
 @pytest.fixture(scope="session")
@@ -122,3 +123,27 @@ def frames_of(content: bytes) -> list[Frame]:
 
 def pixels_of(images: list[Image]) -> NDArray[np.float32]:
     return np.stack([image.pixels for image in images])[:, 0, 0]
+
+
+@pytest.fixture
+def make_image() -> MakeImage:
+    """An IMAGE message of one slice: pixels (z, y, x), a pixel of 0.5 x 0.8 mm, slices 4 mm apart along a tilted normal."""
+    tilt = np.deg2rad(20)
+    normal = np.array([0, np.cos(tilt), np.sin(tilt)])
+
+    def make(slice_number: int = 0, pixels: object = None, *, description: str = "", **head: object) -> Frame:
+        values = np.ones((1, 12, 16), "<f4") if pixels is None else np.asarray(pixels)
+        filled = np.zeros(1, IMAGE_HEAD)[0]
+        filled["version"], filled["image_type"], filled["slice"] = 1, 1, slice_number
+        filled["image_index"] = slice_number + 1
+        filled["field_of_view"] = values.shape[2] * 0.5, values.shape[1] * 0.8, 3 * values.shape[0]
+        filled["position"] = np.array([10.0, -20.0, 30.0]) + 4 * slice_number * normal
+        filled["read_dir"], filled["slice_dir"] = (1, 0, 0), normal
+        filled["phase_dir"] = 0, np.sin(tilt), -np.cos(tilt)
+        for name, value in head.items():
+            filled[name] = value
+        metas = {"SeriesDescription": description, "WindowCenter": 50, "WindowWidth": 100}
+        xml = "".join(f"<meta><name>{name}</name><value>{value}</value></meta>" for name, value in metas.items())
+        return encode(Image(filled, f"<ismrmrdMeta>{xml}</ismrmrdMeta>", values[None]))
+
+    return make

@@ -1,0 +1,1 @@
+"""The live page: what sessions report, in a browser."""
