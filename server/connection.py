@@ -48,6 +48,20 @@ class SocketSource:
         if not self._waiting:
             self._waiting = memoryview(self._receive(BYTES_AT_ONCE))
 
+    def begins_with(self, start: bytes) -> bool:
+        """Whether these bytes come next; waits for no more of them than it takes to tell, and takes none.
+
+        Raises:
+            SilentClientError: they did not come before the deadline.
+            StoppedError: the server is being stopped.
+        """
+        while len(self._waiting) < len(start) and start.startswith(bytes(self._waiting)):
+            came = self._receive(BYTES_AT_ONCE)
+            if not came:
+                return False
+            self._waiting = memoryview(bytes(self._waiting) + came)
+        return bytes(self._waiting[: len(start)]) == start
+
     def read(self, n_bytes: int, /) -> bytes:
         """The next bytes, exactly so many; fewer only where the stream ends.
 

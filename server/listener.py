@@ -12,11 +12,14 @@ import logging
 import socket
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
 from threading import BoundedSemaphore, Condition, Thread
 
 from knerve.server.connection import Outbox, SocketSource, hang_up
 from knerve.server.errors import ServerError
 from knerve.server.log_lines import told
+from knerve.server.mrd2_bridge import FIRST_BYTES, serve_mrd2
 from knerve.server.session import Desk, Session
 from knerve.server.spoken import error
 from knerve.server.tally import Tally
@@ -26,7 +29,7 @@ log = logging.getLogger(__name__)
 
 LOOPBACK = "127.0.0.1"
 PORT = 9002
-MOST_CLIENTS = 32
+MOST_CLIENTS = 160  # the silent and the slow included, who leave only when their time is over
 SHORT_S = 1.0
 
 Door = Callable[[socket.socket], socket.socket]
@@ -167,6 +170,25 @@ def serve_client(connection: socket.socket, desk: Desk) -> None:
 
 
 def _serve(connection: socket.socket, source: SocketSource, desk: Desk) -> None:
+    """Serve a client of either version of MRD; the first bytes tell which."""
+    patience, began = desk.patience, time.monotonic()
+    source.allow(patience.handshake_s)
+    try:
+        is_mrd2 = source.begins_with(FIRST_BYTES)
+    except ServerError:  # nothing came: that is for the session to tell
+        is_mrd2 = False
+    left_s = max(0.0, patience.handshake_s - (time.monotonic() - began))
+    own = replace(desk, patience=replace(patience, handshake_s=left_s))
+    if not is_mrd2:
+        _serve_mrd1(connection, source, own)
+        return
+    try:
+        serve_mrd2(connection, source, partial(_serve_mrd1, desk=desk), patience.silence_s, patience.sending_s)
+    finally:
+        hang_up(connection, patience.farewell_s)
+
+
+def _serve_mrd1(connection: socket.socket, source: SocketSource, desk: Desk) -> None:
     try:
         outbox = Outbox(connection, desk.patience.sending_s)
         try:

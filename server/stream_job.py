@@ -22,6 +22,7 @@ from knerve.server.framing import Frame
 from knerve.server.job import ALL, NO_MORE, Job
 from knerve.server.messages import Acquisition, Header, Message
 from knerve.server.pipelines import PIPELINES
+from knerve.server.session_dicom import keep_dicom
 from knerve.server.spoken import info, warning
 from knerve.server.spool import SessionFolder
 from knerve.server.stream_images import SliceMessages, as_fallback, fallback, keep_images
@@ -89,6 +90,7 @@ class LiveScan:
         for note in series.notes:
             self._send(warning(note) if note.startswith("Warning:") else info(note))
         keep_images(series, self._folder)
+        keep_dicom(series, self._folder)
 
     def close(self) -> None:
         """Stop, finished or not."""

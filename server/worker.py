@@ -28,6 +28,7 @@ from knerve.server.job import Job
 from knerve.server.messages import Close, Message
 from knerve.server.pipelines import PIPELINES
 from knerve.server.raw_file import write_raw_file
+from knerve.server.session_dicom import keep_dicom
 from knerve.server.spoken import error, info, warning
 from knerve.server.spool import SessionFolder
 from knerve.server.stream_images import QUICK_METHOD, as_fallback, fallback, keep_images, labelled
@@ -102,6 +103,7 @@ def _reconstructed(folder: SessionFolder, job: Job, shortfall: str) -> Iterator[
         yield warning(note) if note.startswith("Warning:") else info(note)
     keep_images(images, folder)
     yield from (image for image in image_messages(folder.images) if image.head["image_index"] not in job.sent)
+    keep_dicom(images, folder)  # for archives, who can wait
 
 
 def _quick_images(scan: RawScan, settings: Settings, folder: SessionFolder, job: Job) -> Iterator[Message]:

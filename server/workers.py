@@ -52,6 +52,7 @@ class Workers:
         worker = self._free.get()
         is_done = False
         try:
+            self._revive(worker)
             worker.begin(job)
             worker.limit(self._longest_job_s)
             yield from worker.answers()
@@ -76,6 +77,7 @@ class Workers:
             worker = self._free.get_nowait()
         except Empty:
             return None
+        self._revive(worker)
         return Companion(worker, job, take, self._longest_job_s, self._give_back)
 
     def close(self) -> None:
@@ -83,6 +85,13 @@ class Workers:
         self._is_closed = True
         for worker in self._all:
             worker.end()
+
+    def _revive(self, worker: _Worker) -> None:
+        """Put another process in the place of one that died while it waited, for want of memory say."""
+        if worker.has_died() and not self._is_closed:
+            worker.end()
+            with contextlib.suppress(OSError):  # no room for a process now: the job tells
+                worker.start()
 
     def _give_back(self, worker: _Worker, is_sound: bool) -> None:
         """Let others have a process, or another one in its place."""
@@ -173,6 +182,10 @@ class _Worker:
             stderr=self._said,
             start_new_session=True,  # Ctrl-C is for the server, which ends its workers itself
         )
+
+    def has_died(self) -> bool:
+        """Whether the process has ended."""
+        return self._process.poll() is not None
 
     def begin(self, job: Job) -> None:
         """Hand over a job; whether the process lives is told by `answers`."""

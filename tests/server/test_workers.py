@@ -88,3 +88,18 @@ def test_a_real_worker_reconstructs_and_survives_refusals(desk: Desk, scan: list
     assert [type(message) for message in answer[-2:]] == [Image, Image]
     assert whole.raw.is_file()
     assert whole.images.is_file()
+
+
+def test_a_worker_that_died_while_it_waited_costs_no_job(monkeypatch: pytest.MonkeyPatch) -> None:
+    answer = "os.write(1, bytes([5, 0, 1, 0, 0, 0, 65, 4, 0])); time.sleep(60)"
+    monkeypatch.setattr("knerve.server.workers.COMMAND", (sys.executable, "-c", ""))
+    with closing(Workers(2)) as workers:
+        monkeypatch.setattr("knerve.server.workers.COMMAND", _python(answer))
+        for worker in workers._all:
+            worker._process.wait()
+        assert [decode(frame) for frame in workers.run(JOB)] == [Text("A")]
+        heard = []
+        companion = workers.read_along(JOB, heard.append)
+        assert companion is not None
+        companion.finish(is_complete=True)
+        assert [decode(frame) for frame in heard] == [Text("A")]
