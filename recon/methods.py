@@ -3,6 +3,7 @@
     zero-filled   x = Sᴴ Fᴴ y                                      coils combined, nothing unfolded
     sense         min ½ ‖A x - y‖² + ½ μ ‖x‖²                       μ = noise power over signal power (Wiener)
     cs            min ½ ‖A x - y‖² + λ_w ‖Ψ x‖₁ + λ_tv TV(x)        λ automatic, in noise units
+    dl            cs, refined by a trained network within bounds   `learned/`
 
 SENSE: Pruessmann et al. 2001, doi:10.1002/mrm.1241. Compressed sensing: Lustig et al. 2007, doi:10.1002/mrm.21391.
 """
@@ -10,6 +11,7 @@ SENSE: Pruessmann et al. 2001, doi:10.1002/mrm.1241. Compressed sensing: Lustig 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -30,6 +32,9 @@ from knerve.recon.regularisation import (
 from knerve.recon.settings import Settings
 from knerve.recon.sparsity import SparsityPrior
 from knerve.recon.wavelets import WaveletTransform
+
+if TYPE_CHECKING:
+    from knerve.recon.learned.method import Classical
 
 SENSE_TOLERANCE = 1e-4
 
@@ -64,10 +69,25 @@ def cs(encoding: CartesianEncoding, right_side: Tensor, settings: Settings) -> T
     )
 
 
+def dl(encoding: CartesianEncoding, right_side: Tensor, settings: Settings) -> Tensor:
+    """Compressed sensing refined by the trained network, which is loaded only when needed."""
+    from knerve.recon.learned.method import learned_images
+
+    return learned_images(classical(encoding, right_side, settings)).image
+
+
+def classical(encoding: CartesianEncoding, right_side: Tensor, settings: Settings) -> Classical:
+    """What the network starts from."""
+    from knerve.recon.learned.method import Classical
+
+    return Classical(encoding, right_side, cs(encoding, right_side, settings), wiener_weight(encoding, right_side))
+
+
 METHODS: dict[str, Callable[[CartesianEncoding, Tensor, Settings], Tensor]] = {
     "zero-filled": zero_filled,
     "sense": sense,
     "cs": cs,
+    "dl": dl,
 }
 
 

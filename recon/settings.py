@@ -8,7 +8,7 @@ from typing import Literal, get_args
 
 from knerve.recon.errors import SettingsError
 
-Method = Literal["zero-filled", "sense", "cs"]
+Method = Literal["zero-filled", "sense", "cs", "dl"]
 Compression = Literal["geometric", "svd", "none"]
 Shrinkage = Literal["neighbours", "soft"]
 SnrMap = Literal["none", "analytic", "replica"]
@@ -30,7 +30,8 @@ class Settings:
     """Settings of one reconstruction.
 
     Attributes:
-        method: `zero-filled` (combined coils, no unfolding), `sense` (least squares) or `cs` (compressed sensing).
+        method: `zero-filled` (combined coils, no unfolding), `sense` (least squares), `cs` (compressed sensing) or `dl` (that,
+            refined by a trained network).
         compression: coil compression per readout position ("geometric", Zhang 2013), for the whole scan ("svd",
             Buehrer 2007), or none.
         virtual_coils: how many virtual coils to keep; None keeps `retained_energy`.

@@ -11,7 +11,7 @@ from knerve.recon.encoding import CartesianEncoding
 from knerve.recon.espirit import Sensitivities
 from knerve.recon.finish import finish_image, finish_noise
 from knerve.recon.hybrid import HybridScan
-from knerve.recon.methods import METHODS, wiener_weight
+from knerve.recon.methods import METHODS, classical, wiener_weight
 from knerve.recon.noise_map import analytic_noise_map, replica_noise_map, zero_filled_noise_map
 from knerve.recon.partial_fourier import phase_constrained
 from knerve.recon.scan import RawScan
@@ -32,6 +32,8 @@ class Solution:
         added_lines: by padding.
         scan: where the slices come from, for its grid and `sampled_kx`.
         settings: every choice.
+        noise_map: of the linear solution, shaped as `right_side`, if solving needed it.
+        notes: for the user.
     """
 
     image: Tensor
@@ -41,6 +43,8 @@ class Solution:
     added_lines: int
     scan: RawScan
     settings: Settings
+    noise_map: Tensor | None = None
+    notes: tuple[str, ...] = ()
 
     def finished_image(self, watch: Stopwatch) -> Tensor:
         """Images (slice, [z,] y, x) in SNR units."""
@@ -50,7 +54,8 @@ class Solution:
     def noise_level(self, watch: Stopwatch) -> tuple[Tensor | None, tuple[str, ...]]:
         """Noise standard deviation in those images, if the settings ask for it, and notes for the user."""
         with watch.stage("noise map"):
-            noise_map, notes = _noise_map(self.encoding, self.right_side, self.settings)
+            noise_map, notes = _noise_map(self.encoding, self.right_side, self.settings, self.noise_map)
+        notes = self.notes + notes
         if noise_map is None:
             return None, notes
         with watch.stage("finish"):
@@ -86,21 +91,36 @@ def solve(
             right_side = CartesianEncoding(sensitivities.maps, hybrid.mask.int()).adjoint(hybrid.kspace)
         else:
             right_side = encoding.adjoint_of_data(hybrid)
-        image = METHODS[settings.method](encoding, right_side, settings)
+        image, noise_map, notes = _solved(encoding, right_side, hybrid, settings)
         image = in_scan_units(image if phase is None else image * phase, hybrid.added_lines)
         strength = smooth_on_scan_grid(sensitivities.strength, hybrid.added_lines)
-    return Solution(image, strength, encoding, right_side, hybrid.added_lines, scan, settings)
+    return Solution(
+        image, strength, encoding, right_side, hybrid.added_lines, scan, settings, noise_map=noise_map, notes=notes
+    )
+
+
+def _solved(
+    encoding: CartesianEncoding, right_side: Tensor, hybrid: HybridScan, settings: Settings
+) -> tuple[Tensor, Tensor | None, tuple[str, ...]]:
+    """Image, the noise map of the linear solution if it was needed, and notes."""
+    if settings.method != "dl":
+        return METHODS[settings.method](encoding, right_side, settings), None, ()
+    from knerve.recon.learned.method import trusted_images  # only now: a network is loaded with it
+
+    return trusted_images(classical(encoding, right_side, settings), hybrid)
 
 
 def _noise_map(
-    encoding: CartesianEncoding, right_side: Tensor, settings: Settings
+    encoding: CartesianEncoding, right_side: Tensor, settings: Settings, known: Tensor | None
 ) -> tuple[Tensor | None, tuple[str, ...]]:
-    """The noise map that the settings ask for, shaped as the image, and notes."""
+    """The noise map that the settings ask for, shaped as the image, and notes; `known` is the analytic one if it was made."""
     if settings.snr_map == "none":
         return None, ()
     if settings.method == "zero-filled":
         return zero_filled_noise_map(encoding), ()
     is_real = encoding.imaginary_penalty > 0
+    if settings.snr_map == "analytic" and known is not None:
+        return known, ()
     if settings.snr_map == "analytic" and encoding.counts.ndim == 2 and not is_real:
         return analytic_noise_map(encoding, wiener_weight(encoding, right_side)), ()
     if settings.snr_map == "analytic":

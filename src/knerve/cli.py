@@ -20,8 +20,9 @@ from knerve.recon_job import reconstruct_file
 from knerve.serve_commands import register as register_serve_commands
 from knerve.simulate_command import register as register_simulate_command
 from knerve.terminal import facts_table, terminal, to_json
+from knerve.train_command import register as register_train_command
 
-MethodOrAuto = Literal["auto", "zero-filled", "sense", "cs"]
+MethodOrAuto = Literal["auto", "zero-filled", "sense", "cs", "dl"]
 Device = Literal["auto", "cpu", "cuda"]
 MAX_SEED = 2**63 - 1  # what torch takes
 AUTO_REASON = (
@@ -223,6 +224,7 @@ def _check_words(check: Mapping[str, Any]) -> str:
 register_serve_commands(app)
 register_bench_command(app)
 register_simulate_command(app)
+register_train_command(app)
 
 
 def main() -> None:

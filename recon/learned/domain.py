@@ -1,0 +1,38 @@
+"""Which scans the network was trained for. Outside of that, compressed sensing is used, and the user is told why."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from knerve.recon.encoding import CartesianEncoding
+from knerve.recon.regularisation import largest_count, typical_signal
+
+SAMPLED = (1 / 8, 0.7)  # of all lines: accelerations of 1.4 to 8
+SIGNAL = (5.0, 400.0)  # typical signal over noise where every line is read
+FEWEST_PIXELS = 96
+
+
+def outside_domain(encoding: CartesianEncoding, right_side: Tensor) -> str | None:
+    """Why the network does not know such a batch of slices; None if it does."""
+    if encoding.counts.ndim != 2:
+        return "it was trained on 2-D slices, and this is a 3-D scan"
+    if encoding.imaginary_penalty:
+        return "it was trained on whole k-space, and this is partial Fourier"
+    if encoding.maps.shape[2] > 1:
+        return "it was trained with one set of coil sensitivities, and these slices need two"
+    if min(encoding.image_shape[1], encoding.image_shape[-1]) < FEWEST_PIXELS:
+        return f"it was trained on images of at least {FEWEST_PIXELS} pixels along each side"
+    fraction = encoding.sampled_fraction
+    if float(fraction.min()) < SAMPLED[0] or float(fraction.max()) > SAMPLED[1]:
+        return (
+            f"it was trained for accelerations of {1 / SAMPLED[1]:.2g} to {1 / SAMPLED[0]:.2g}, "
+            f"and this is {1 / float(fraction.min()):.3g}"
+        )
+    averages = largest_count(encoding).flatten()
+    signal = typical_signal(right_side) / averages.sqrt()
+    if float(signal.min()) < SIGNAL[0] or float(signal.max()) > SIGNAL[1]:
+        return (
+            f"it was trained on signals {SIGNAL[0]:g} to {SIGNAL[1]:g} times the noise, "
+            f"and here it is {float(signal.min()):.3g} to {float(signal.max()):.3g}"
+        )
+    return None

@@ -1,0 +1,234 @@
+"""Training in two stages: first the network alone on crops, which is cheap, then the whole unrolled reconstruction on strips.
+
+Every step draws its samples from the seed and its own number, so that a training that was stopped goes on as if it had not been.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from knerve.recon.learned.errors import TrainingError
+from knerve.recon.learned.losses import lost_response, relative_error
+from knerve.recon.learned.recipe import Recipe
+from knerve.recon.learned.sample import SampleSource, TrainingSample
+from knerve.recon.learned.unrolled import Unrolled
+
+LOWEST_RATE = 0.05  # of the first, at a stage's end
+WARM_UP = 50  # steps
+STEPS_BETWEEN_WORDS = 50
+SECONDS_BETWEEN_CHECKPOINTS = 120.0
+LARGEST_GRADIENT = 1.0
+FIRST_PART, ALL_AFTER = 0.2, 0.6  # of the samples, and of the first stage
+CROP_TRIALS, LEAST_FILLED = 8, 0.4
+Report = Callable[[str], None]
+CPU = torch.device("cpu")
+
+
+@dataclass
+class Trainer:
+    """A training under way.
+
+    Attributes:
+        recipe: what is done.
+        samples: to learn from.
+        folder: of the checkpoint.
+        report: is told how it goes.
+        device: where the network learns.
+    """
+
+    recipe: Recipe
+    samples: SampleSource
+    folder: Path
+    report: Report = print
+    device: torch.device = CPU
+
+    def __post_init__(self) -> None:
+        torch.manual_seed(self.recipe.seed)
+        self.model = Unrolled(self.recipe.architecture).to(self.device)
+        self.averaged = copy.deepcopy(self.model).requires_grad_(False)
+        self.optimiser = torch.optim.Adam(self.model.parameters(), betas=(0.9, 0.995))
+        self.step = 0
+
+    @property
+    def checkpoint(self) -> Path:
+        """Where the state is kept."""
+        return self.folder / "checkpoint.pt"
+
+    def run(self, stop_after_s: float = math.inf) -> bool:
+        """Train to the end, or until the time is over; True at the end."""
+        started = saved = time.monotonic()
+        losses: list[Tensor] = []
+        while self.step < self.recipe.n_steps:
+            losses.append(self.advance())
+            now = time.monotonic()
+            if self.step % STEPS_BETWEEN_WORDS == 0:
+                self._tell(losses, now - started)
+                losses = []
+            if now - saved > SECONDS_BETWEEN_CHECKPOINTS:
+                self.save()
+                saved = now
+            if now - started > stop_after_s:
+                break
+        self.save()
+        return self.step >= self.recipe.n_steps
+
+    def advance(self) -> Tensor:
+        """One step of the optimiser; the losses (error, response)."""
+        random = np.random.default_rng([self.recipe.seed, self.step, 9])
+        for group in self.optimiser.param_groups:
+            group["lr"] = self._rate()
+        self.optimiser.zero_grad()
+        losses = self._first(random) if self.step < self.recipe.first_steps else self._second(random)
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), LARGEST_GRADIENT)
+        self.optimiser.step()
+        self.step += 1
+        keep = min(self.recipe.averaging, 1 - 1 / (self.step + 1))
+        for mean, value in zip(self.averaged.parameters(), self.model.parameters(), strict=True):
+            mean.lerp_(value.detach(), 1 - keep)
+        return losses
+
+    def save(self) -> None:
+        """Keep the state."""
+        state = {
+            "step": self.step,
+            "recipe": repr(self.recipe),
+            "model": self.model.state_dict(),
+            "averaged": self.averaged.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+        }
+        partial = self.checkpoint.with_suffix(".part")
+        torch.save(state, partial)
+        partial.replace(self.checkpoint)
+
+    def resume(self) -> bool:
+        """Go on from the checkpoint; False where there is none.
+
+        Raises:
+            TrainingError: the checkpoint is of another recipe.
+        """
+        if not self.checkpoint.exists():
+            return False
+        state = torch.load(self.checkpoint, weights_only=True, map_location=self.device)
+        if state["recipe"] != repr(self.recipe):
+            raise TrainingError(
+                f"{self.checkpoint} is of another recipe: {state['recipe']}; train it in another folder, or delete it."
+            )
+        self.model.load_state_dict(state["model"])
+        self.averaged.load_state_dict(state["averaged"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.step = int(state["step"])
+        return True
+
+    def validation_error(self) -> float:
+        """Root mean square error over that of compressed sensing, in the geometric mean over the validation samples."""
+        total, numbers = 0.0, range(self.n_validation)
+        for number in numbers:
+            sample = self.samples.one(number).to(self.device)
+            with torch.no_grad(), self._precision():
+                image = self._shown(sample)
+            error, before = ((sample.weight * (each - sample.truth)).norm() for each in (image, sample.start))
+            total += math.log(float(error / before))
+        return math.exp(total / len(numbers))
+
+    @property
+    def n_validation(self) -> int:
+        """Samples that are not trained on: the first ones."""
+        return len(self.samples) * self.recipe.n_validation // self.recipe.n_scans
+
+    def _shown(self, sample: TrainingSample) -> Tensor:
+        """What this stage's averaged network makes of a sample, (x, y)."""
+        if self.step <= self.recipe.first_steps:
+            start, unfolded, folded = (each[None] for each in (sample.start, sample.unfolded, sample.folded))
+            return self.averaged.refined(0, start, unfolded, folded, sample.noise)[0]
+        images: list[Tensor] = self.averaged(sample.pair(), sample.normal)
+        return images[-1][0]
+
+    def _first(self, random: np.random.Generator) -> Tensor:
+        """Gradients of the first stage."""
+        images, noise, truth, weight = self._crops(random)
+        with self._precision():
+            image = self.model.refined(0, images[0], images[1], images[2], noise)
+        loss = relative_error(image, truth, images[0], weight)
+        loss.backward()
+        return torch.stack([loss.detach().cpu(), torch.zeros(())])
+
+    def _second(self, random: np.random.Generator) -> Tensor:
+        """Gradients of the second stage."""
+        total = torch.zeros(2)
+        for number in self._drawn(random, self.recipe.second_batch):
+            sample = self.samples.one(number).to(self.device)
+            pair, normal = sample.pair(), sample.normal
+            truth = torch.stack([sample.truth, sample.truth + sample.insert])
+            with self._precision():
+                images = self.model(pair, normal)
+            errors = [relative_error(image, truth, pair.start, sample.weight[None]) for image in images]
+            error = errors[-1] + self.recipe.intermediate_weight * torch.stack(errors[:-1]).sum()
+            response = lost_response(images[-1][1] - images[-1][0], sample.insert, normal, sample.places)
+            loss = error + self.recipe.response_weight * response
+            (loss / self.recipe.second_batch).backward()
+            total += torch.stack([errors[-1].detach(), response.detach()]).cpu() / self.recipe.second_batch
+        return total
+
+    def _crops(self, random: np.random.Generator) -> tuple[list[Tensor], Tensor, Tensor, Tensor]:
+        """A batch of crops: images that go in, noise (batch, x, y), truth and weight."""
+        rows = []
+        for number in self._drawn(random, self.recipe.first_batch):
+            sample = self.samples.one(number)
+            place = _filled_place(sample.weight, self.recipe.first_crop, random)
+            phase = torch.polar(torch.ones(()), torch.tensor(random.uniform(0, 2 * math.pi), dtype=torch.float32))
+            images = (sample.start, sample.unfolded, sample.folded, sample.truth)
+            row = [phase * each[place] for each in images] + [sample.noise[place], sample.weight[place]]
+            rows.append([each.flip(0) for each in row] if random.random() < 0.5 else row)
+        start, unfolded, folded, truth, noise, weight = (
+            torch.stack(each).to(self.device) for each in zip(*rows, strict=True)
+        )
+        return [start, unfolded, folded], noise, truth, weight
+
+    def _drawn(self, random: np.random.Generator, n: int) -> list[int]:
+        """Numbers of n samples, at first from a part of all: the others may still be in the making."""
+        part = min(1.0, FIRST_PART + (1 - FIRST_PART) * self.step / max(1, self.recipe.first_steps * ALL_AFTER))
+        last = max(self.n_validation + 1, int(part * len(self.samples)))
+        return [int(k) for k in random.integers(self.n_validation, last, n)]
+
+    def _precision(self) -> torch.autocast:
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.recipe.reduced)
+
+    def _rate(self) -> float:
+        """Learning rate of this step: a warm start and half a cosine in each stage."""
+        recipe = self.recipe
+        first = self.step < recipe.first_steps
+        highest, done, n = (
+            (recipe.first_rate, self.step, recipe.first_steps)
+            if first
+            else (recipe.second_rate, self.step - recipe.first_steps, recipe.second_steps)
+        )
+        falling = LOWEST_RATE + (1 - LOWEST_RATE) * (1 + math.cos(math.pi * done / n)) / 2
+        return highest * falling * min(1.0, (done + 1) / WARM_UP)
+
+    def _tell(self, losses: list[Tensor], elapsed_s: float) -> None:
+        error, response = torch.stack(losses).mean(0).tolist()
+        checked = ""
+        if self.step % (10 * STEPS_BETWEEN_WORDS) == 0:
+            checked = f", validation {self.validation_error():.4f} of compressed sensing"
+        self.report(
+            f"step {self.step} of {self.recipe.n_steps}: loss {error:.4f}, response {response:.4f}{checked}; {elapsed_s:.0f} s"
+        )
+
+
+def _filled_place(weight: Tensor, size: tuple[int, int], random: np.random.Generator) -> tuple[slice, slice]:
+    """Where to cut a crop out, preferably where the object is."""
+    for _ in range(CROP_TRIALS):
+        first = [int(random.integers(0, max(1, n - wanted + 1))) for n, wanted in zip(weight.shape, size, strict=True)]
+        place = (slice(first[0], first[0] + size[0]), slice(first[1], first[1] + size[1]))
+        if float(weight[place].mean()) > LEAST_FILLED:
+            break
+    return place

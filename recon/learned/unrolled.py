@@ -1,0 +1,97 @@
+"""The unrolled reconstruction: compressed sensing, refined by a few steps of one network, then made consistent with the data.
+
+    x₀ = compressed sensing
+    e = Aᴴ y - Aᴴ A x,   d = (Aᴴ A + 0.05)⁻¹ e          what the data say against x, folded and unfolded
+    x ← x + D(x - blurred x, d, e, noise)               K times
+    x ← x + (Aᴴ A + λ)⁻¹ (Aᴴ y - Aᴴ A x)                 soft data consistency
+
+d still holds every weak structure that shrinkage took for noise, together with the noise; the noise map tells D how much of it
+there is at each place. The steps share their weights and differ by what each channel is multiplied with.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from knerve.recon.learned.consistency import differentiable_solve
+from knerve.recon.learned.network import Architecture, ResidualUNet, as_channels, as_complex
+from knerve.recon.learned.problem import Normal, Problem
+
+FIRST_GAINS = (0.3, 0.3, 0.5, 0.5, 1.0, 1.0, 0.5)  # details are larger than what is wrong with them
+BLUR = 9  # pixels: what is smoother says nothing about errors, but is a hundred times as large
+FIRST_LOG_WEIGHT = 0.5  # λ = 1.6: the best at the signal of a knee before the second stage
+MARGIN = 16  # pixels around the object
+COARSEST = 8  # pixels, of the network
+UNFOLDING_WEIGHT = 0.05
+UNFOLDING_ITERATIONS = 5
+CONSISTENCY_ITERATIONS = 4
+
+
+class Unrolled(nn.Module):
+    """The learned part of the reconstruction.
+
+    Attributes:
+        architecture: its sizes.
+    """
+
+    def __init__(self, architecture: Architecture) -> None:
+        super().__init__()
+        self.architecture = architecture
+        self.network = ResidualUNet(architecture)
+        self.gains = nn.Parameter(torch.tensor(FIRST_GAINS).repeat(architecture.n_steps, 1))
+        self.log_weight = nn.Parameter(torch.tensor(FIRST_LOG_WEIGHT))
+
+    def forward(self, problem: Problem, normal: Normal) -> list[Tensor]:
+        """The images (batch, x, y) after each step, the consistent one last."""
+        image = problem.start
+        images = []
+        for step in range(self.architecture.n_steps):
+            folded = problem.right - normal(image)
+            image = self.refined(step, image, unfolded(normal, folded), folded, problem.noise)
+            images.append(image)
+        folded = problem.right - normal(image)
+        images.append(image + differentiable_solve(normal, self.log_weight.exp(), folded, CONSISTENCY_ITERATIONS))
+        return images
+
+    def refined(self, step: int, image: Tensor, unfolded: Tensor, folded: Tensor, noise: Tensor) -> Tensor:
+        """One application of the network.
+
+        Args:
+            step: which, from 0.
+            image: (batch, x, y).
+            unfolded: d, same shape.
+            folded: e, same shape.
+            noise: standard deviation, broadcasts to the same shape.
+        """
+        detail = as_channels(image)
+        detail = detail - functional.avg_pool2d(detail, BLUR, 1, BLUR // 2)
+        parts = [detail, as_channels(unfolded), as_channels(folded), noise.expand(image.shape).unsqueeze(1)]
+        box = object_box(noise)
+        channels = torch.cat(parts, dim=1)[:, :, box[0], box[1]]
+        correction = self.network(channels * self.gains[step][:, None, None])
+        result = image.clone()
+        result[:, box[0], box[1]] += as_complex(correction.float())
+        return result
+
+
+def unfolded(normal: Normal, folded: Tensor) -> Tensor:
+    """Image d of image e, both (batch, x, y)."""
+    weight = folded.real.new_tensor(UNFOLDING_WEIGHT)
+    return differentiable_solve(normal, weight, folded, UNFOLDING_ITERATIONS)
+
+
+def object_box(noise: Tensor) -> tuple[slice, slice]:
+    """Columns and rows that hold the object, and a margin: where there is no sensitivity, all channels are zero.
+
+    The box begins where the network's coarsest pixels begin, so that they mean the same with and without it.
+    """
+    seen = noise.reshape(-1, *noise.shape[-2:]).amax(0) > 0
+    sides = []
+    for dim in (1, 0):
+        found = torch.nonzero(seen.any(dim)).flatten()
+        n = seen.shape[1 - dim]
+        low, high = (int(found[0]), int(found[-1]) + 1) if len(found) else (0, n)
+        sides.append(slice(max(0, (low - MARGIN) // COARSEST * COARSEST), min(n, high + MARGIN)))
+    return sides[0], sides[1]

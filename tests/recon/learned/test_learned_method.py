@@ -1,0 +1,95 @@
+"""`--method dl` through the whole reconstruction, with a network that was woken by random weights."""
+
+import pytest
+import torch
+
+from knerve.recon.learned import method
+from knerve.recon.learned.network import Architecture
+from knerve.recon.learned.trust import BOUND
+from knerve.recon.learned.unrolled import Unrolled
+from knerve.recon.pipeline import reconstruct
+from knerve.recon.settings import Settings
+
+DL = Settings(method="dl")
+
+
+@pytest.fixture
+def random_network(monkeypatch):
+    """Make the package's model one with random weights of this strength."""
+
+    def use(strength):
+        model = Unrolled(Architecture(widths=(4, 6, 8)))
+        torch.nn.init.normal_(model.network.tail.weight, std=strength, generator=torch.Generator().manual_seed(1))
+        monkeypatch.setattr(method, "packaged_model", lambda: model.requires_grad_(False))
+
+    return use
+
+
+def test_without_weights_compressed_sensing_is_used_and_told(make_scan, line_mask, monkeypatch):
+    monkeypatch.setattr(method, "packaged_model", lambda: None)
+    scan = make_scan(counts=line_mask(120, 3, 16), n_y=120, n_x=100).scan
+    images = reconstruct(scan, DL)
+    assert torch.equal(images.image, reconstruct(scan, Settings(method="cs")).image)
+    assert any("the network was not used: this installation comes without trained weights" in n for n in images.notes)
+    assert images.noise_level is not None
+
+
+@pytest.mark.parametrize("n_coils", [4, 32])
+@pytest.mark.parametrize(("n_y", "n_x"), [(120, 100), (121, 99)])
+def test_a_quiet_network_is_used(make_scan, line_mask, random_network, relative_error, n_coils, n_y, n_x):
+    random_network(0.0)
+    truth = make_scan(counts=line_mask(n_y, 3, 18), n_coils=n_coils, n_y=n_y, n_x=n_x)
+    images = reconstruct(truth.scan, DL)
+    assert any("learned reconstruction: at most" in note for note in images.notes), images.notes
+    assert relative_error(images.image, truth.image) < 0.06
+    assert torch.equal(images.image, reconstruct(truth.scan, DL).image)
+    expected = reconstruct(truth.scan, Settings(method="cs")).noise_level
+    torch.testing.assert_close(images.noise_level, expected, rtol=1e-3, atol=1e-3)
+
+
+def test_a_wild_network_is_caught(make_scan, line_mask, random_network):
+    random_network(3.0)
+    scan = make_scan(n_slices=2, counts=line_mask(120, 2, 18), n_y=120, n_x=100).scan
+    images = reconstruct(scan, DL)
+    assert any("replaced by compressed sensing: it contradicts" in note for note in images.notes)
+    torch.testing.assert_close(images.image, reconstruct(scan, Settings(method="cs")).image)
+
+
+def test_no_image_leaves_the_bound(make_scan, line_mask, random_network, monkeypatch):
+    random_network(3.0)
+    seen = []
+
+    def spy(image, linear, noise):
+        seen.append((*method_bounded(image, linear, noise), linear, noise))
+        return seen[-1][:2]
+
+    method_bounded = method.bounded
+    monkeypatch.setattr(method, "bounded", spy)
+    reconstruct(make_scan(counts=line_mask(120, 3, 18), n_y=120, n_x=100).scan, DL)
+    ((image, clipped, linear, noise),) = seen
+    assert bool(clipped.any())
+    assert bool(((image - linear).abs() <= BOUND * noise / 2**0.5 * 1.0001 + 1e-3).all())
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"counts": None}, "trained for accelerations of 1.4 to 8"),
+        ({"snr": 2000.0}, "trained on signals 5 to 400 times the noise"),
+        ({"n_x": 80}, "images of at least 96 pixels"),
+    ],
+)
+def test_what_was_not_trained_is_left_to_compressed_sensing(make_scan, line_mask, random_network, changes, words):
+    random_network(1.0)
+    scan = make_scan(**{"counts": line_mask(120, 3, 18), "n_y": 120, "n_x": 100} | changes).scan
+    images = reconstruct(scan, DL)
+    assert any(words in note for note in images.notes), images.notes
+    assert torch.equal(images.image, reconstruct(scan, Settings(method="cs")).image)
+
+
+def test_replicas_map_the_noise_of_the_learned_image_itself(make_scan, line_mask, random_network):
+    random_network(0.0)
+    scan = make_scan(counts=line_mask(120, 2, 18), n_y=120, n_x=100).scan
+    images = reconstruct(scan, Settings(method="dl", snr_map="replica", replicas=3))
+    assert images.noise_level is not None
+    assert float(images.noise_level.median()) > 0

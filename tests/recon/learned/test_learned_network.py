@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from knerve.recon.learned.network import Architecture, ResidualUNet, as_channels, as_complex
+from knerve.recon.learned.problem import PlainNormal, Problem
+from knerve.recon.learned.unrolled import Unrolled, object_box
+
+SMALL = Architecture(widths=(4, 6, 8), n_steps=2)
+
+
+def awake(model: torch.nn.Module) -> torch.nn.Module:
+    """A model that has learned something: no weight is zero."""
+    generator = torch.Generator().manual_seed(3)
+    with torch.no_grad():
+        for values in model.parameters():
+            values += 0.1 * torch.randn(values.shape, generator=generator)
+    return model
+
+
+def small_problem(n_x: int = 20, n_coils: int = 4, n_y: int = 30) -> tuple[Problem, PlainNormal]:
+    generator = torch.Generator().manual_seed(5)
+    maps = torch.randn(n_x, n_coils, n_y, generator=generator, dtype=torch.complex64)
+    maps = maps / maps.abs().square().sum(1, keepdim=True).sqrt()
+    normal = PlainNormal(maps, (torch.rand(n_y, generator=generator) < 0.5).float())
+    images = torch.randn(2, 1, n_x, n_y, generator=generator, dtype=torch.complex64)
+    return Problem(30 * images[0], 30 * images[1], torch.full((n_x, n_y), 1.5)), normal
+
+
+def test_no_biases() -> None:
+    assert not [name for name, _ in ResidualUNet(SMALL).named_parameters() if "bias" in name]
+
+
+@pytest.mark.parametrize("factor", [0.01, 7.0, 500.0])
+def test_brightness_scales_through(factor: float) -> None:
+    model = awake(Unrolled(SMALL))
+    problem, normal = small_problem()
+    with torch.no_grad():
+        image = model(problem, normal)[-1]
+        scaled = model(problem.scaled(factor), normal)[-1]
+    assert float((image - problem.start).abs().max()) > 0.1
+    torch.testing.assert_close(scaled, factor * image, rtol=1e-4, atol=1e-4 * factor)
+
+
+@pytest.mark.parametrize("n_coils", [1, 4, 32])
+@pytest.mark.parametrize(("n_x", "n_y"), [(20, 30), (21, 33), (17, 40)])
+def test_any_matrix_and_number_of_coils(n_x: int, n_y: int, n_coils: int) -> None:
+    model = awake(Unrolled(SMALL))
+    problem, normal = small_problem(n_x, n_coils, n_y)
+    with torch.no_grad():
+        images = model(problem, normal)
+    assert all(image.shape == (1, n_x, n_y) for image in images)
+    assert bool(torch.isfinite(torch.view_as_real(images[-1])).all())
+
+
+def test_untrained_network_changes_nothing_but_consistency() -> None:
+    problem, normal = small_problem()
+    with torch.no_grad():
+        first, second, _ = Unrolled(SMALL)(problem, normal)
+    torch.testing.assert_close(first, problem.start)
+    torch.testing.assert_close(second, problem.start)
+
+
+def test_only_the_object_is_looked_at() -> None:
+    model = awake(Unrolled(SMALL))
+    (problem, _), generator = small_problem(64, 4, 200), torch.Generator().manual_seed(1)
+    inside = torch.zeros(64, 200)
+    inside[:, 90:130] = 1
+    problem = Problem(problem.right, problem.start * inside, problem.noise * inside)
+    folded = torch.randn(1, 64, 200, dtype=torch.complex64, generator=generator) * inside
+    with torch.no_grad():
+        cut = model.refined(0, problem.start, folded, folded, problem.noise)
+        whole = model.refined(0, problem.start, folded, folded, problem.noise + 1e-9 * (1 - inside))
+    assert object_box(problem.noise)[1] == slice(72, 146)
+    torch.testing.assert_close(cut * inside, whole * inside, rtol=1e-3, atol=1e-3)
+
+
+def test_the_same_twice() -> None:
+    model = awake(Unrolled(SMALL))
+    problem, normal = small_problem()
+    with torch.no_grad():
+        assert torch.equal(model(problem, normal)[-1], model(problem, normal)[-1])
+
+
+def test_channels_are_real_and_imaginary_parts() -> None:
+    image = torch.randn(2, 5, 6, dtype=torch.complex64, generator=torch.Generator().manual_seed(1))
+    assert as_channels(image).shape == (2, 2, 5, 6)
+    assert torch.equal(as_channels(image)[:, 1], image.imag)
+    assert torch.equal(as_complex(as_channels(image)), image)

@@ -1,0 +1,148 @@
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from knerve.recon.learned.errors import TrainingError
+from knerve.recon.learned.losses import gains, lost_response, relative_error
+from knerve.recon.learned.network import Architecture
+from knerve.recon.learned.problem import PlainNormal
+from knerve.recon.learned.recipe import Recipe
+from knerve.recon.learned.sample import TrainingSample
+from knerve.recon.learned.training import Trainer
+
+RECIPE = Recipe(
+    architecture=Architecture(widths=(6, 8, 8)),
+    n_scans=4,
+    n_validation=1,
+    first_steps=12,
+    first_batch=2,
+    first_crop=(24, 24),
+    second_steps=4,
+    reduced=False,
+)
+
+
+def sample(number: int) -> TrainingSample:
+    """Smooth truth, a start with noise, a weak spot."""
+    generator = torch.Generator().manual_seed(number)
+    n_x, n_y = 32, 36
+    x, y = torch.meshgrid(torch.linspace(-1, 1, n_x), torch.linspace(-1, 1, n_y), indexing="ij")
+    truth = (40 * torch.exp(-(x**2 + y**2) * (1 + number))).to(torch.complex64)
+    error = torch.randn(n_x, n_y, generator=generator, dtype=torch.complex64)
+    maps = torch.ones(n_x, 1, n_y, dtype=torch.complex64)
+    normal = PlainNormal(maps, (torch.rand(n_y, generator=generator) < 0.6).float())
+    insert = torch.zeros(n_x, n_y, dtype=torch.complex64)
+    insert[10:12, 10:12] = 4
+    right = normal(truth[None])[0]
+    start = truth + error
+    folded = right - normal(start[None])[0]
+    return TrainingSample(
+        maps=torch.view_as_real(maps).half(),
+        power=normal.power,
+        right=right,
+        start=start,
+        folded=folded,
+        unfolded=folded,
+        twin_start=0.3 * insert,
+        noise=torch.ones(n_x, n_y),
+        truth=truth,
+        insert=insert,
+        weight=torch.ones(n_x, n_y),
+        places=torch.tensor([[10, 10]]),
+    )
+
+
+@dataclass
+class FewSamples:
+    """Four of them."""
+
+    def __len__(self) -> int:
+        return 4
+
+    def one(self, number: int) -> TrainingSample:
+        """Sample of this number."""
+        return sample(number)
+
+
+def trainer(folder: Path, recipe: Recipe = RECIPE) -> Trainer:
+    return Trainer(recipe, FewSamples(), folder, lambda _: None)
+
+
+def weights(model: torch.nn.Module) -> torch.Tensor:
+    return torch.cat([values.flatten() for values in model.parameters()])
+
+
+def test_training_reduces_the_error(tmp_path: Path) -> None:
+    learner = trainer(tmp_path, replace(RECIPE, first_steps=60, second_steps=0, first_rate=5e-3))
+    before = learner.validation_error()
+    assert learner.run()
+    assert before == pytest.approx(1.0)
+    assert learner.validation_error() < 0.95
+
+
+def test_a_resumed_training_ends_as_an_unbroken_one(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    whole = trainer(tmp_path / "a")
+    assert whole.run()
+    broken = trainer(tmp_path / "b")
+    for _ in range(9):
+        broken.advance()
+    broken.save()
+    resumed = trainer(tmp_path / "b")
+    assert resumed.resume()
+    assert resumed.step == 9
+    assert resumed.run()
+    assert torch.equal(weights(whole.model), weights(resumed.model))
+    assert torch.equal(weights(whole.averaged), weights(resumed.averaged))
+
+
+def test_a_checkpoint_of_another_recipe_is_refused(tmp_path: Path) -> None:
+    trainer(tmp_path).save()
+    with pytest.raises(TrainingError, match="is of another recipe"):
+        trainer(tmp_path, replace(RECIPE, seed=1)).resume()
+
+
+def test_both_stages_move_every_weight_that_they_use(tmp_path: Path) -> None:
+    learner = trainer(tmp_path)
+    for _ in range(2):
+        learner.advance()
+    learner.step = RECIPE.first_steps
+    before = weights(learner.model).clone()
+    error, response = learner.advance().tolist()
+    assert error > 0
+    assert response >= 0
+    assert bool((weights(learner.model) != before).float().mean() > 0.9)
+
+
+def test_samples_come_back_from_disk(tmp_path: Path) -> None:
+    made = sample(2)
+    made.save(tmp_path / "one.pt")
+    read = TrainingSample.load(tmp_path / "one.pt")
+    torch.testing.assert_close(read.truth, made.truth)
+    torch.testing.assert_close(read.folded, made.folded, rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(read.pair().right, made.pair().right, rtol=1e-3, atol=1e-3)
+    assert [path.name for path in tmp_path.iterdir()] == ["one.pt"]
+
+
+def test_error_of_the_start_is_one() -> None:
+    one = sample(1)
+    weight = one.weight[None]
+    error = relative_error(one.start[None], one.truth[None], one.start[None], weight)
+    assert float(error) == pytest.approx(1.0)
+    assert float(relative_error(one.truth[None], one.truth[None], one.start[None], weight)) < 1e-3
+
+
+def test_only_what_is_lost_is_punished() -> None:
+    one = sample(1)
+    everything = PlainNormal(torch.ones(32, 1, 36, dtype=torch.complex64), torch.ones(36))
+    losses = [
+        float(lost_response(factor * one.insert, one.insert, everything, one.places)) for factor in (0.3, 0.95, 1.5)
+    ]
+    assert losses[0] > 0.2
+    assert losses[1:] == [0.0, 0.0]
+    assert gains(0.3 * one.insert, one.insert, one.places).tolist() == pytest.approx([0.3])
