@@ -20,7 +20,7 @@ from knerve.gpu.lanes import LANES, evens, load, odds, shrink, splat, store, wea
 from knerve.gpu.workers import spread
 
 Real = NDArray[np.float32]
-FEWEST_ROWS = 60  # that are worth a thread
+FEWEST_ROWS = 200  # that are worth waking a thread for
 
 
 @dataclass(frozen=True)

@@ -68,7 +68,7 @@ def test_the_demo_answers_with_errors_nerves_and_seconds(finished: SimpleNamespa
     assert answer["nrmse"]["cs"] < min(answer["nrmse"]["zero-filled"], answer["nrmse"]["sense"])
     assert set(answer["nerves"]) | set(answer["missing"]) == set(demo.GENICULAR)
     for nerve in answer["nerves"].values():
-        assert set(nerve["contrast"]) == {TRUTH, "zero-filled", "sense", "cs"}
+        assert set(nerve["contrast"]) == {TRUTH, "zero-filled", "sense", "cs", "dl"}
     assert {"simulate the scan", "read the raw file", "cs", "save"} <= set(answer["seconds"])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import shutil
 import socket
 import subprocess
@@ -27,11 +28,17 @@ from knerve.server.session import Desk
 from knerve.server.session_dicom import keep_dicom
 from knerve.server.spool import SessionFolder, SessionRecord, Spool
 
-# pynetdicom leaves the socket of a connection that failed to the garbage collector
+# pynetdicom leaves the socket of a connection that failed to the garbage collector: here, not in the middle of a later test
 pytestmark = pytest.mark.filterwarnings(r"ignore:.*socket\.socket:pytest.PytestUnraisableExceptionWarning")
 
 STARTED = "2026-11-21T12:00:00Z"
 NOWHERE = Peer("PACS", "127.0.0.1", 1)
+
+
+@pytest.fixture(autouse=True)
+def _collected() -> Iterator[None]:
+    yield
+    gc.collect()
 
 
 @pytest.fixture(scope="module")
