@@ -20,6 +20,7 @@ from knerve.gpu.fourier import to_image
 from knerve.recon.conjugate_gradient import conjugate_gradient
 from knerve.recon.encoding import CartesianEncoding
 from knerve.recon.hybrid import HybridScan
+from knerve.recon.object_rows import object_rows, on_rows, with_all_rows
 from knerve.recon.proximal_gradient import proximal_gradient
 from knerve.recon.regularisation import (
     SOFT,
@@ -57,16 +58,20 @@ def sense(encoding: CartesianEncoding, right_side: Tensor, settings: Settings) -
 
 def cs(encoding: CartesianEncoding, right_side: Tensor, settings: Settings) -> Tensor:
     """Compressed sensing with cycle-spun wavelets and, if wanted, total variation."""
+    if len(right_side) > 1 and not right_side.is_cuda:  # each on the rows of its own object
+        return torch.cat([cs(encoding.of_slice(s), right_side[s : s + 1], settings) for s in range(len(right_side))])
     weight = settings.regularisation * automatic_weight(encoding, right_side)
-    prior = sparsity_prior(encoding, weight, settings)
-    return proximal_gradient(
-        encoding,
-        right_side,
-        prior,
+    rows = object_rows(encoding)
+    seen = on_rows(encoding, rows)
+    image = proximal_gradient(
+        seen,
+        right_side[..., rows],
+        sparsity_prior(seen, weight, settings),
         largest_eigenvalue(encoding),
         tolerance=settings.tolerance,
         max_iterations=settings.max_iterations,
     )
+    return with_all_rows(image, rows, right_side.shape[-1])
 
 
 def dl(encoding: CartesianEncoding, right_side: Tensor, settings: Settings) -> Tensor:

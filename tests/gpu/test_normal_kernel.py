@@ -7,23 +7,30 @@ from knerve.gpu.normal_kernel import GradientStep
 from knerve.recon.encoding import CartesianEncoding
 
 
-def random_problem(n_columns, n_sets, n_coils, n, penalty):
+def random_problem(n_columns, n_sets, n_coils, n, penalty, n_lines=0):
     generator = torch.Generator().manual_seed(n)
 
     def draw(*shape):
         return torch.randn(*shape, dtype=torch.complex64, generator=generator)
 
-    counts = torch.randint(0, 3, (1, n), generator=generator, dtype=torch.int32)
+    counts = torch.randint(0, 3, (1, n_lines or n), generator=generator, dtype=torch.int32)
     encoding = CartesianEncoding(draw(1, n_columns, n_sets, n_coils, n), counts, penalty)
     return encoding, [draw(1, n_columns, n_sets, n) for _ in range(3)]
 
 
 @pytest.mark.parametrize(
-    ("n_columns", "n_sets", "n_coils", "n", "penalty"),
-    [(16, 1, 1, 8, 0.0), (37, 1, 5, 60, 0.0), (37, 2, 3, 45, 0.0), (5, 1, 4, 64, 0.7), (50, 2, 2, 1, 1.0)],
+    ("n_columns", "n_sets", "n_coils", "n", "penalty", "n_lines"),
+    [
+        (16, 1, 1, 8, 0.0, 8),
+        (37, 1, 5, 60, 0.0, 60),
+        (37, 2, 3, 45, 0.0, 45),
+        (5, 1, 4, 64, 0.7, 64),
+        (50, 2, 2, 1, 1.0, 1),
+        (37, 2, 3, 32, 0.0, 60),
+    ],
 )
-def test_equals_the_plain_step(n_columns, n_sets, n_coils, n, penalty):
-    encoding, (x, before, right) = random_problem(n_columns, n_sets, n_coils, n, penalty)
+def test_equals_the_plain_step(n_columns, n_sets, n_coils, n, penalty, n_lines):
+    encoding, (x, before, right) = random_problem(n_columns, n_sets, n_coils, n, penalty, n_lines)
     z = x + 0.7 * (x - before)
     expected = z - 0.3 * (encoding.normal(z) - right)
     kernel = GradientStep(encoding.maps[0], encoding.counts[0], penalty)

@@ -10,6 +10,7 @@ CASES = {
     "2-D": ((2, 5, 1, 4, 12), (2, 12)),
     "odd": ((1, 3, 1, 2, 9), (1, 9)),
     "two sets": ((2, 3, 2, 3, 10), (2, 10)),
+    "fewer rows than lines": ((2, 3, 2, 3, 7), (2, 12)),
     "3-D": ((1, 4, 1, 3, 6, 8), (1, 6, 8)),
     "3-D odd": ((1, 2, 2, 3, 5, 7), (1, 5, 7)),
 }
@@ -19,7 +20,7 @@ CASES = {
 def encoding(request, randn):
     maps_shape, counts_shape = request.param
     counts = torch.randint(0, 4, counts_shape, generator=torch.Generator().manual_seed(1), dtype=torch.int32)
-    return CartesianEncoding(randn(maps_shape), counts)
+    return CartesianEncoding(randn(maps_shape), counts, first_row=(counts_shape[-1] - maps_shape[-1]) // 2)
 
 
 def test_adjoint_and_linearity(encoding, check_adjoint):
@@ -48,8 +49,10 @@ def test_imaginary_penalty_only_touches_the_imaginary_part(randn):
 
 def test_wrong_shapes_are_refused(randn):
     maps = randn((1, 3, 1, 2, 8))
-    with pytest.raises(SettingsError, match=r"counts have shape \(1, 9\); maps .* need \(1, 8\)"):
-        CartesianEncoding(maps, torch.ones(1, 9, dtype=torch.int32))
+    with pytest.raises(SettingsError, match=r"counts have shape \(1, 7\); maps .* need \(1, 8\), or more lines"):
+        CartesianEncoding(maps, torch.ones(1, 7, dtype=torch.int32))
+    with pytest.raises(SettingsError, match=r"counts have shape \(2, 8\); maps .* need \(1, 8\)"):
+        CartesianEncoding(maps, torch.ones(2, 8, dtype=torch.int32))
     encoding = CartesianEncoding(maps, torch.ones(1, 8, dtype=torch.int32))
     with pytest.raises(SettingsError, match=r"image has shape \(1, 3, 8\); this encoding takes \(1, 3, 1, 8\)"):
         encoding.normal(randn((1, 3, 8)))
