@@ -15,6 +15,8 @@ import json
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
+from statistics import mean, median
+from typing import Any
 
 import numpy as np
 from bart_cli import bart_path
@@ -47,7 +49,7 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.bart and bart_path() is None:
         sys.exit("bart is not installed; on Debian: apt-get install bart")
-    rows = []
+    rows: list[dict[str, Any]] = []
     for seed in arguments.knees:
         slice_ = nerve_slice(seed)
         for acceleration in arguments.accelerations:
@@ -59,7 +61,21 @@ def main() -> None:
         if arguments.sheet is not None and seed == arguments.knees[0]:
             highest = max(arguments.accelerations)
             save_sheet(slice_, slice_.knee.at(highest, arguments.snr, 100 * seed), arguments.sheet)
-    print(json.dumps(rows, indent=1))
+    print(json.dumps({"cases": rows, "summary": [summary(rows, r) for r in arguments.accelerations]}, indent=1))
+
+
+def summary(rows: list[dict[str, Any]], acceleration: float) -> dict[str, float]:
+    """Over all cases of one acceleration: means, and the one that is worst for dl."""
+    cases = [row for row in rows if row["R"] == acceleration]
+    found: dict[str, float] = {"R": acceleration, "cases": len(cases)}
+    for measure in ("nrmse", "ssim", "hfen", "response_mean", "response_p5"):
+        found |= {f"{measure} {name}": round(mean(row[name][measure] for row in cases), 4) for name in ("cs", "dl")}
+    found["nrmse dl/cs, mean"] = round(mean(row["dl"]["nrmse"] / row["cs"]["nrmse"] for row in cases), 4)
+    found["nrmse dl/cs, worst"] = round(max(row["dl"]["nrmse"] / row["cs"]["nrmse"] for row in cases), 4)
+    for name in ("cs", "dl"):
+        nerves = [part for row in cases for part in row[name]["nerves"].values()]
+        found |= {f"nerves {name}, median": round(median(nerves), 3), f"nerves {name}, worst": min(nerves)}
+    return found
 
 
 @dataclass(frozen=True)

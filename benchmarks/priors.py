@@ -21,15 +21,15 @@ from knerve.recon.settings import Settings
 
 MULTIPLES = (0.5, 0.7, 1.0, 1.4, 2.0)
 PRIORS = {
-    "neighbours, db4": Settings(snr_map="none"),
-    "neighbours, db3": Settings(snr_map="none", wavelet="db3"),
-    "neighbours, db2": Settings(snr_map="none", wavelet="db2"),
-    "neighbours, haar": Settings(snr_map="none", wavelet="haar"),
-    "neighbours and total variation": Settings(snr_map="none", wavelet_share=0.7),
-    "soft thresholds, db4": Settings(snr_map="none", shrinkage="soft"),
-    "soft thresholds, haar": Settings(snr_map="none", shrinkage="soft", wavelet="haar"),
-    "soft thresholds and total variation": Settings(snr_map="none", shrinkage="soft", wavelet_share=0.5),
-    "total variation": Settings(snr_map="none", shrinkage="soft", wavelet_share=0.0),
+    "neighbours and total variation": Settings(),
+    "the same, db3": Settings(wavelet="db3"),
+    "the same, db2": Settings(wavelet="db2"),
+    "the same, haar": Settings(wavelet="haar"),
+    "neighbours": Settings(total_variation=0.0),
+    "soft thresholds": Settings(shrinkage="soft", total_variation=0.0),
+    "soft thresholds, haar": Settings(shrinkage="soft", wavelet="haar", total_variation=0.0),
+    "soft thresholds and total variation": Settings(shrinkage="soft"),
+    "total variation": Settings(wavelets=0.0, total_variation=2.5),
 }
 
 
@@ -56,7 +56,7 @@ def best(knee: KneeSlice, scan: RawScan, settings: Settings) -> dict[str, float]
     found = {}
     for multiple in MULTIPLES:
         started = time.process_time()
-        images = reconstruct(scan, replace(settings, regularisation=multiple))
+        images = reconstruct(scan, replace(settings, regularisation=multiple, snr_map="none"))
         found[multiple] = (knee.error(images.magnitude[0].numpy()), time.process_time() - started)
     multiple = min(found, key=lambda m: found[m][0])
     error, seconds = found[multiple]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import torch
 
@@ -27,16 +28,21 @@ def choose_device(name: str) -> torch.device:
 
 
 ASSUMED_FREE_BYTES = 2 << 30  # where the operating system does not say
+MEMINFO = Path("/proc/meminfo")
 
 
 def free_memory_bytes(device: torch.device) -> int:
-    """Memory that can be taken now on this device, in bytes."""
+    """Memory that can be taken now on this device, in bytes; on a CPU with what the system keeps of files and can give back."""
     if device.type == "cuda":
-        return torch.cuda.mem_get_info(device)[0]
+        unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(
+            device
+        )  # torch's own, to be used again
+        return torch.cuda.mem_get_info(device)[0] + unused
     try:
-        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, ValueError, OSError):  # not Linux
-        return ASSUMED_FREE_BYTES
+        found = re.search(r"^MemAvailable:\s+(\d+) kB", MEMINFO.read_text(encoding="ascii"), re.MULTILINE)
+    except OSError:  # not Linux
+        found = None
+    return int(found[1]) * 1024 if found else ASSUMED_FREE_BYTES
 
 
 @contextmanager

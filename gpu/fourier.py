@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -34,3 +35,11 @@ def resize_centred(values: Tensor, dim: int, size: int) -> Tensor:
     padded = values.new_zeros(shape)
     padded.narrow(dim, size // 2 - n // 2, n).copy_(values)
     return padded
+
+
+def phase_of_shift(n: int, n_columns: int) -> Tensor:
+    """What shifting the origin of n samples before a transform is for the central columns after it, (x) complex128."""
+    left = n_columns // 2
+    frequency = torch.arange(-left, n_columns - left, dtype=torch.float64)
+    turns = torch.remainder(frequency * (n // 2), n) / n
+    return torch.exp(-2j * math.pi * turns)

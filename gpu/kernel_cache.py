@@ -21,7 +21,7 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 def kernel_folder() -> Path | None:
     """This user's folder for the kernels of exactly these sources; None where none can be made."""
-    sources = sorted(Path(__file__).parent.glob("*.py"))
+    sources = sorted(path for path in Path(__file__).parent.glob("*.py") if not path.name.startswith("cuda_"))
     stamp = hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()[:16]
     for parent in (_cache_home(), Path(tempfile.gettempdir()) / f"knerve-{_user_id()}"):
         folder = parent / f"kernels-{stamp}"

@@ -8,6 +8,7 @@ numba cannot promise LLVM that the arrays do not overlap.
     evens(a, b), odds(a, b)              every second one of the 32 numbers of a and b
     weave_low(a, b), weave_high(a, b)    a and b in turns: the first and the last sixteen numbers
     shrink(power, least)                 max(0, 1 - least / power): what is left of coefficients of that power
+    to_unit_ball(power)                  1 / max(1, √power): what keeps vectors of that power in the unit ball
 """
 
 from __future__ import annotations
@@ -94,6 +95,19 @@ def _shrink(typing: Any, power: Any, least: Any) -> Typed:  # noqa: ANN401, ARG0
     return lanes(lanes, types.float32), emit
 
 
+def _to_unit_ball(typing: Any, power: Any) -> Typed:  # noqa: ANN401, ARG001
+    """1 / √max(1, power)."""
+
+    def emit(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:  # noqa: ANN401, ARG001
+        one = ir.Constant(VECTOR, [1.0] * LANES)
+        outside = builder.select(builder.fcmp_ordered(">", arguments[0], one), arguments[0], one)
+        kind = ir.FunctionType(VECTOR, [VECTOR])
+        root = builder.call(builder.module.declare_intrinsic(f"llvm.sqrt.v{LANES}f32", (), kind), [outside])
+        return builder.fdiv(one, root, flags=("fast",))
+
+    return lanes(lanes), emit
+
+
 def _in_all_lanes(builder: ir.IRBuilder, value: Any) -> Any:  # noqa: ANN401
     undefined = ir.Constant(VECTOR, ir.Undefined)
     first = builder.insert_element(undefined, value, ir.Constant(ir.IntType(32), 0))
@@ -140,6 +154,7 @@ load: Any = intrinsic(_load)
 store: Any = intrinsic(_store)
 splat: Any = intrinsic(_splat)
 shrink: Any = intrinsic(_shrink)
+to_unit_ball: Any = intrinsic(_to_unit_ball)
 add, subtract, multiply = _arithmetic("fadd"), _arithmetic("fsub"), _arithmetic("fmul")
 evens, odds = _permutation(list(range(0, 2 * LANES, 2))), _permutation(list(range(1, 2 * LANES, 2)))
 _woven = [place for i in range(LANES) for place in (i, i + LANES)]

@@ -3,7 +3,7 @@
     z = x + β (x - x_before),      target = z - step · (Sᴴ F⁻¹ w F S z + μ·i Im z - right),      w: counts of the ky lines
 
 Sixteen columns at a time go through all coils; coil images live in the core's own cache. Images may have fewer rows than there
-are lines: beyond them nothing is seen. The plain version, which explains it and is its test oracle, is `CartesianEncoding.normal`.
+are lines: nothing is seen beyond them. The plain version, which explains it and is its oracle, is `CartesianEncoding.normal`.
 """
 
 from __future__ import annotations

@@ -339,13 +339,13 @@ def _synthesise_image(
             new, now, old, total = target[part, row], x[part, row], before[part, row], mean[part, row]
             new[:first] = scratch[2, shift_y : shift_y + first]
             new[first:] = scratch[2, : n - first]
-            slope += _row_slope(new, now, old, momentum, share, total)
+            slope += row_slope(new, now, old, momentum, share, total)
         uphill[row] = slope
 
 
 @kernel
-def _row_slope(new: Real, now: Real, old: Real, momentum: np.float32, share: np.float32, mean: Real) -> float:
-    """Σ (z - new) (new - now), and mean += share · new."""
+def row_slope(new: Real, now: Real, old: Real, momentum: np.float32, share: np.float32, mean: Real) -> float:
+    """Σ (z - new) (new - now) of a row, and mean += share · new."""
     n = len(new)
     whole = n // LANES * LANES
     sums = np.zeros(LANES, np.float32)

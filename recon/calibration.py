@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -76,12 +77,23 @@ def estimate_sensitivities(scan: HybridScan, settings: Settings) -> tuple[Sensit
     shape = (*scan.kspace.shape[3:], scan.kspace.shape[1])
     x, y, z = scan.calibration_fov
     fov = (z, y, x) if scan.is_3d else (y, x)
-    found = espirit(scan.calibration, shape, fov, settings.kernel_width, settings.map_sets)
+    found = _espirit_for(scan)(scan.calibration, shape, fov, settings.kernel_width, settings.map_sets)
     if settings.map_sets is None and found.maps.shape[2] == 2:
         return found, (
             "two sets of coil sensitivities: part of the object folds over itself (field of view smaller than it).",
         )
     return found, ()
+
+
+def _espirit_for(
+    scan: HybridScan,
+) -> Callable[[Tensor, Sequence[int], Sequence[float], int, int | None], Sensitivities]:
+    """The form of ESPIRiT that suits where the data lie; that of a GPU is loaded only there."""
+    if not scan.kspace.is_cuda or scan.is_3d:
+        return espirit
+    from knerve.recon.cuda_espirit import espirit_at_once
+
+    return espirit_at_once
 
 
 def central_box(mask: Tensor) -> tuple[slice, ...]:

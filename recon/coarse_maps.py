@@ -41,18 +41,26 @@ def coarse_eigenvectors(
         vectors (grid..., coil, vector) and eigenvalues (grid..., vector), 0 to 1. Where an eigenvalue is certain to be
         `NEGLIGIBLE` the vector may be zero and the eigenvalue an upper bound.
     """
-    sums = lag_sums(projector)
-    widths = [(n + 1) // 2 for n in sums.shape[:-2]]
+    vectors, values = eigenvectors_of_sums(lag_sums(projector)[None], grid, fov, n_vectors)
+    return vectors[0], values[0]
+
+
+def eigenvectors_of_sums(
+    sums: Tensor, grid: Sequence[int], fov: Sequence[float], n_vectors: int
+) -> tuple[Tensor, Tensor]:
+    """The same of several slices, from their `lag_sums (slice, lags..., coil, coil)`; results begin with the slice."""
+    widths = [(n + 1) // 2 for n in sums.shape[1:-2]]
     sums = sums / math.prod(widths)
     phases = [_phase_factors(g, k, f).to(sums.device) for g, k, f in zip(grid, widths, fov, strict=True)]
-    for axis, phase in enumerate(phases[:-1]):
+    for axis, phase in enumerate(phases[:-1], start=1):
         sums = torch.tensordot(phase, sums.movedim(axis, 0), dims=1).movedim(0, axis)
+    outer = sums.shape[:-3]
     rows = sums.flatten(0, -4).permute(0, 2, 3, 1)  # (row, coil, coil, lag along x)
     n_coils, n_x = rows.shape[1], grid[-1]
-    per_batch = max(1, MATRIX_BYTES // (8 * n_coils**2 * n_x))
+    per_batch = len(rows) if rows.is_cuda else max(1, MATRIX_BYTES // (8 * n_coils**2 * n_x))
     parts = [_row_eigenvectors(batch, phases[-1], n_vectors) for batch in rows.split(per_batch)]
     vectors, values = (torch.cat(part) for part in zip(*parts, strict=True))
-    return vectors.unflatten(0, grid[:-1]), values.clamp(0, 1).unflatten(0, grid[:-1])
+    return vectors.unflatten(0, outer), values.clamp(0, 1).unflatten(0, outer)
 
 
 def lag_sums(projector: Tensor) -> Tensor:

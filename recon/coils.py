@@ -26,28 +26,44 @@ def compress_coils(
     scan: HybridScan, sensitivities: Sensitivities, settings: Settings
 ) -> tuple[HybridScan, Sensitivities]:
     """Replace the coils of data and sensitivities by `settings.virtual_coils`, or as many as keep the retained energy."""
-    if settings.compression == "none":
+    matrix = compression_matrix(sensitivities, settings)
+    if matrix is None:
         return scan, sensitivities
+    return compressed_data(scan, matrix), compressed_maps(sensitivities, matrix)
+
+
+def compression_matrix(sensitivities: Sensitivities, settings: Settings) -> Tensor | None:
+    """What makes virtual coils of coils, (slice, x or 1, virtual coil, coil); None where the settings want none."""
+    if settings.compression == "none":
+        return None
     gram = _gram(sensitivities.maps)  # (slice, x, coil, coil)
     if settings.compression == "svd":
         gram = gram.sum(1, keepdim=True)
     energy, vectors = _eigenvectors(gram)
+    n_coils = energy.shape[-1]
     if settings.virtual_coils is not None:
-        kept = torch.full((energy.shape[0],), min(settings.virtual_coils, scan.n_coils))
+        kept = torch.full((energy.shape[0],), min(settings.virtual_coils, n_coils))
     else:
         kept = coils_to_keep(energy, settings.retained_energy)
     n_virtual = int(kept.max())
     # a slice that needs fewer than its neighbours in the batch gets zeros: its image must not depend on them
     used = torch.arange(n_virtual, 0, -1) <= kept[:, None]
-    matrix = vectors[..., -n_virtual:].mH * used[:, None, :, None].to(
-        vectors.device
-    )  # (slice, x or 1, virtual coil, coil)
-    kspace = matrix @ scan.kspace.flatten(3)
+    return vectors[..., -n_virtual:].mH * used[:, None, :, None].to(vectors.device)
+
+
+def compressed_data(scan: HybridScan, matrix: Tensor) -> HybridScan:
+    """Data of the virtual coils that `compression_matrix` makes."""
+    of_coils = scan.kspace.flatten(3)
+    lines = torch.nonzero(scan.mask.flatten(1).any(0))[:, 0]  # the others hold nothing
+    kspace = of_coils.new_zeros(*of_coils.shape[:2], matrix.shape[2], of_coils.shape[3])
+    kspace.index_copy_(3, lines, matrix @ of_coils.index_select(3, lines))
+    return replace(scan, kspace=kspace.unflatten(-1, scan.kspace.shape[3:]))
+
+
+def compressed_maps(sensitivities: Sensitivities, matrix: Tensor) -> Sensitivities:
+    """Sensitivities of the virtual coils that `compression_matrix` makes."""
     maps = matrix.unsqueeze(2) @ sensitivities.maps.flatten(4)
-    return (
-        replace(scan, kspace=kspace.unflatten(-1, scan.kspace.shape[3:])),
-        replace(sensitivities, maps=maps.unflatten(-1, sensitivities.maps.shape[4:])),
-    )
+    return replace(sensitivities, maps=maps.unflatten(-1, sensitivities.maps.shape[4:]))
 
 
 def coils_to_keep(energy: Tensor, retained: float) -> Tensor:
@@ -79,5 +95,6 @@ def _gram(maps: Tensor) -> Tensor:
     flat = maps.flatten(4).movedim(2, 3).flatten(3)  # (slice, x, coil, set·y)
     columns = flat.flatten(0, 1)
     # piece by piece: the conjugate is a copy, which so stays in the processor's cache
-    pieces = columns.split(max(1, CACHE_BYTES // (8 * columns[0].numel())))
+    at_once = len(columns) if columns.is_cuda else max(1, CACHE_BYTES // (8 * columns[0].numel()))
+    pieces = columns.split(at_once)
     return torch.cat([piece @ piece.mH for piece in pieces]).unflatten(0, flat.shape[:2])

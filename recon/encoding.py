@@ -100,7 +100,13 @@ class CartesianEncoding:
 
     def adjoint_of_data(self, scan: HybridScan) -> Tensor:
         """Aᴴ W y of measured (unweighted) k-space: the right-hand side of the normal equations."""
-        return self.adjoint(self.weights * scan.kspace)
+        self._check("k-space", scan.kspace, self.kspace_shape)
+        rows = slice(self.first_row, self.first_row + self.maps.shape[-1])
+        result = scan.kspace.new_empty(self.image_shape)
+        for s, columns in self._blocks():
+            coil_images = to_image(self.counts[s] * scan.kspace[s, columns], self.encoded_dims)[..., rows]
+            result[s, columns] = torch.linalg.vecdot(self.maps[s, columns], coil_images.unsqueeze(1), dim=2)
+        return result
 
     def normal(self, image: Tensor) -> Tensor:
         """Aᴴ A x (plus μ·Im x), block of columns by block of columns."""

@@ -80,9 +80,7 @@ def espirit(
         n_sets: number of maps per pixel, 1 or 2; None takes two where the data show an object that folds over itself.
     """
     n_coils = calibration.shape[1]
-    kernel = _kernel_shape(calibration.shape[2:], kernel_width, n_coils)
-    if n_coils == 1 or (n_sets is None and min(kernel[:-1]) < KERNEL_FOR_TWO_SETS):
-        n_sets = 1
+    kernel, n_sets = kernel_and_sets(calibration, kernel_width, n_sets)
     coarse = [_coarse_maps(block, kernel, coarse_grid(shape, kernel), fov, n_sets) for block in calibration]
     # slices that do well with one set keep an empty second one beside a neighbour that needs it
     used = max(slice_maps.n_sets for slice_maps in coarse) if n_sets is None else n_sets
@@ -91,6 +89,15 @@ def espirit(
     for s, slice_maps in enumerate(coarse):
         _to_image_grid(slice_maps, shape, maps[s], eigenvalues[s])
     return Sensitivities(maps, eigenvalues)
+
+
+def kernel_and_sets(calibration: Tensor, width: int, n_sets: int | None) -> tuple[tuple[int, ...], int | None]:
+    """Sides of the patches, and the number of sets asked for where these data can show two."""
+    n_coils = calibration.shape[1]
+    kernel = _kernel_shape(calibration.shape[2:], width, n_coils)
+    if n_coils == 1 or (n_sets is None and min(kernel[:-1]) < KERNEL_FOR_TWO_SETS):
+        n_sets = 1
+    return kernel, n_sets
 
 
 def _kernel_shape(calibration_shape: Sequence[int], width: int, n_coils: int) -> tuple[int, ...]:
@@ -126,11 +133,7 @@ def _object_band(calibration: Tensor, values: Tensor, fov: Sequence[float]) -> t
     """
     image = calibration
     for axis, (n_grid, f) in enumerate(zip(values.shape, fov, strict=True), start=1):
-        n = image.shape[axis]
-        position = (torch.arange(n_grid, dtype=torch.float64) - n_grid // 2) / (n_grid * f)
-        wave = torch.exp(2j * math.pi * position[:, None] * (torch.arange(n) - n // 2)[None, :])
-        window = torch.hann_window(n + 2, periodic=False, dtype=torch.float64)[1:-1]
-        matrix = (wave * window).to(image)
+        matrix = low_resolution_matrix(image.shape[axis], n_grid, f).to(image)
         image = torch.tensordot(matrix, image.movedim(axis, 0), dims=1).movedim(0, axis)
     brightness = torch.view_as_real(image).square().sum(-1).sum(0)
     if float(brightness.max()) == 0:
@@ -139,6 +142,14 @@ def _object_band(calibration: Tensor, values: Tensor, fov: Sequence[float]) -> t
     low, high = SOFT_MASK
     certain = float(torch.quantile(bright, 0.02))
     return min(low, 0.85 * certain), min(high, certain)
+
+
+def low_resolution_matrix(n: int, n_grid: int, fov: float) -> Tensor:
+    """From n samples around the centre of k-space to a coarse image, windowed so that it does not ring, (position, sample)."""
+    position = (torch.arange(n_grid, dtype=torch.float64) - n_grid // 2) / (n_grid * fov)
+    wave = torch.exp(2j * math.pi * position[:, None] * (torch.arange(n) - n // 2)[None, :])
+    window = torch.hann_window(n + 2, periodic=False, dtype=torch.float64)[1:-1]
+    return wave * window
 
 
 def _to_image_grid(coarse: _CoarseMaps, shape: Sequence[int], maps: Tensor, eigenvalues: Tensor) -> None:

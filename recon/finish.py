@@ -56,6 +56,18 @@ def finish_noise(noise_map: Tensor, image: Tensor, strength: Tensor, scan: RawSc
     return noise_map.movedim(1, -1).contiguous()
 
 
+def finish_map(values: Tensor, scan: RawScan) -> Tensor:
+    """Any real map (slice, x, [z,] y) on the reconSpace grid, (slice, [z,] y, x), by linear interpolation.
+
+    Args:
+        values: float32.
+        scan: the scan that it belongs to, for its grid.
+    """
+    for dim, fov, axis in _axes(values, scan):
+        values = resample_linear(values, dim, fov, scan.grid.recon_matrix[axis], scan.grid.recon_fov_mm[axis])
+    return values.movedim(1, -1).contiguous()
+
+
 def _is_asymmetric(scan: RawScan) -> bool:
     first, last = scan.sampled_kx
     acquired = torch.zeros(scan.grid.encoded_matrix[0], dtype=torch.bool)

@@ -57,7 +57,7 @@ def sense(encoding: CartesianEncoding, right_side: Tensor, settings: Settings) -
 
 
 def cs(encoding: CartesianEncoding, right_side: Tensor, settings: Settings) -> Tensor:
-    """Compressed sensing with cycle-spun wavelets and, if wanted, total variation."""
+    """Compressed sensing with cycle-spun wavelets and total variation."""
     if len(right_side) > 1 and not right_side.is_cuda:  # each on the rows of its own object
         return torch.cat([cs(encoding.of_slice(s), right_side[s : s + 1], settings) for s in range(len(right_side))])
     weight = settings.regularisation * automatic_weight(encoding, right_side)
@@ -110,14 +110,15 @@ def wiener_weight(encoding: CartesianEncoding, right_side: Tensor) -> Tensor:
 
 
 def sparsity_prior(encoding: CartesianEncoding, weight: Tensor, settings: Settings) -> SparsityPrior:
-    """The prior of the settings with total weight `weight (slice, 1, ...)`."""
+    """The prior of the settings; `weight (slice, 1, ...)` is that of wavelets shrunk by their neighbourhood."""
     shape = encoding.image_shape
     dims = (-3, -1) if len(shape) == 4 else (-4, -2, -1)
-    share, soft_weight = settings.wavelet_share, SOFT * weight
+    of_wavelets = settings.wavelets * (SOFT if settings.shrinkage == "soft" else 1.0)
+    of_variation = settings.total_variation * TOTAL_VARIATION
     return SparsityPrior(
         wavelet=WaveletTransform.for_image(settings.wavelet, shape, dims),
         dims=dims,
-        wavelet_weight=share * (soft_weight if settings.shrinkage == "soft" else weight),
-        tv_weight=(1 - share) * TOTAL_VARIATION * soft_weight if share < 1 else None,
+        wavelet_weight=of_wavelets * weight,
+        tv_weight=of_variation * weight if of_variation > 0 else None,
         shrinkage=settings.shrinkage,
     )

@@ -14,7 +14,7 @@ from torch.nn.functional import pad
 
 from knerve.recon.encoding import CartesianEncoding
 
-WORTH = 0.9  # of the rows; with more of them in use nothing is cut
+WORTH = 0.95  # of the rows; with more of them in use nothing is cut
 MULTIPLE = 32  # of rows, that wavelets divide: rows they would pad with zeros can as well be the image's own
 
 

@@ -8,18 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from knerve.gpu.devices import choose_device, cpu_threads, free_memory_bytes
+from knerve.gpu.host_copies import to_host
 from knerve.gpu.workers import side_by_side
 from knerve.recon.calibration import CalibrationLines, calibration_lines, estimate_sensitivities
 from knerve.recon.errors import CalibrationError, OutOfMemoryError, RawDataError, SettingsError
 from knerve.recon.extent import crop_to_acquired
 from knerve.recon.finish import finish_image
-from knerve.recon.hybrid import HybridScan
 from knerve.recon.images import ImageSeries
+from knerve.recon.learned.notes import one_of_a_kind
 from knerve.recon.methods import root_sum_of_squares
 from knerve.recon.noise import Whitening, estimate_whitening, mix_coils
 from knerve.recon.partial_fourier import is_partial, phase_box
@@ -28,11 +30,12 @@ from knerve.recon.scan import RawScan
 from knerve.recon.settings import Settings
 from knerve.recon.solution import solve
 from knerve.recon.stages import Stopwatch
-from knerve.recon.transform_length import pad_phase_encodes
+from knerve.recon.transform_length import padded_for
 
 FINEST_ZOOM = 16  # image pixels per acquired pixel along an axis
 WORKING_COPIES = 16  # of a batch's k-space that reconstructing it may take
-BATCH_BYTES = {"cpu": 64 << 20, "cuda": 2 << 30}  # of k-space reconstructed at once
+BATCH_BYTES = {"cpu": 64 << 20, "cuda": 8 << 30}  # of k-space reconstructed at once
+MEMORY_SHARE = {"cpu": 8, "cuda": WORKING_COPIES}  # one over the part of free memory that a batch's k-space may take
 
 
 def reconstruct(
@@ -74,7 +77,7 @@ def reconstruct(
             block = None if calibration is None else calibration.kspace[chosen.start : chosen.stop].to(device)
             batch = acquired.select(chosen).to(device)
             image, noise_map, more = reconstruct_slices(batch, block, whitening, phase_lines, settings, watch)
-            return image.cpu(), None if noise_map is None else noise_map.cpu(), more
+            return to_host(image), None if noise_map is None else to_host(noise_map), more
 
         images, noise_maps = [], []
         done = 0
@@ -96,7 +99,7 @@ def reconstruct(
         noise=whitening.report,
         acceleration=scan.acceleration,
         seconds=dict(watch.seconds),
-        notes=scan.notes + tuple(note for note in notes if note not in scan.notes),
+        notes=scan.notes + one_of_a_kind(note for note in notes if note not in scan.notes),
     )
 
 
@@ -126,17 +129,12 @@ def reconstruct_slices(
     if block is None:
         image = root_sum_of_squares(hybrid)
         return finish_image(image, torch.ones_like(image.real), scan), None, ()
-    hybrid = padded_for(settings.method, hybrid)
     with watch.stage("calibrate"):
-        sensitivities, notes = estimate_sensitivities(hybrid, settings)
+        outline = padded_for(settings.method, replace(hybrid, kspace=hybrid.kspace[:, :, :1]))  # only its shape is used
+        sensitivities, notes = estimate_sensitivities(outline, settings)
     solution = solve(hybrid, sensitivities, scan, phase_lines, settings, watch)
     noise_level, more = solution.noise_level(watch)
     return solution.finished_image(watch), noise_level, notes + more
-
-
-def padded_for(method: str, scan: HybridScan) -> HybridScan:
-    """The scan on the lines that this method solves for."""
-    return scan if method == "zero-filled" else pad_phase_encodes(scan)
 
 
 PARTIAL_FOURIER = "partial Fourier: the image phase was taken from the centre of k-space and assumed to be smooth."
@@ -186,11 +184,12 @@ def central_phase_lines(scan: RawScan, settings: Settings) -> tuple[tuple[slice,
 
 
 def slices_per_batch(scan: RawScan, settings: Settings, device: torch.device) -> int:
-    """How many slices fit: at most `BATCH_BYTES` of k-space, and an eighth of the free memory."""
+    """How many slices fit: at most `BATCH_BYTES` of k-space, and one over `MEMORY_SHARE` of the free memory."""
     if settings.slices_per_batch is not None:
         return settings.slices_per_batch
     slice_bytes = max(1, scan.kspace[0].numel() * 8)
-    return max(1, min(BATCH_BYTES[device.type], free_memory_bytes(device) // 8) // slice_bytes)
+    fitting = free_memory_bytes(device) // MEMORY_SHARE[device.type]
+    return max(1, min(BATCH_BYTES[device.type], fitting) // slice_bytes)
 
 
 def _slices_side_by_side(scan: RawScan, batch_size: int, device: torch.device) -> int:

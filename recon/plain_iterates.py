@@ -9,11 +9,12 @@ import torch
 from torch import Tensor
 
 from knerve.recon.encoding import CartesianEncoding
+from knerve.recon.iterates import Iterates
 from knerve.recon.sparsity import SparsityPrior
 
 
-class PlainIterates:
-    """See `knerve.recon.proximal_gradient.Iterates`; the arguments are those of `proximal_gradient`."""
+class PlainIterates(Iterates):
+    """See `knerve.recon.iterates.Iterates`; the arguments are those of `proximal_gradient`."""
 
     def __init__(
         self, encoding: CartesianEncoding, right_side: Tensor, prior: SparsityPrior, lipschitz: Tensor
@@ -23,7 +24,7 @@ class PlainIterates:
         self.mean = torch.zeros_like(right_side)
 
     def advance(self, momentum: Tensor, strength: Tensor, share: float) -> Tensor:
-        """The next iterate; see the protocol."""
+        """The next iterate; see the base class."""
         z = self.x + momentum * (self.x - self.x_before)
         gradient = self.encoding.normal(z) - self.right_side
         x_next = self.prior.prox(z - gradient / self.lipschitz, strength / self.lipschitz)

@@ -7,40 +7,23 @@ s < (2 + 2β) / (1 + 2β). The momentum grows as there and starts again when it 
 doi:10.1007/s10208-013-9150-3), for each slice by itself. The prior is first c times too strong and relaxes to its own strength,
 so that aliasing, which is widespread and weak, goes before it is taken for structure (continuation: Hale et al. 2008,
 doi:10.1137/070698920): at R = 6 half the iterations at equal error. The prior shifts its wavelets from call to call, so iterates
-jitter around the solution; the result is the mean of the last ones, and the change between such means, in noise standard
-deviations, decides when to stop.
+jitter around the solution; the result is the mean of the last ones that had the prior at its own strength, and the change between
+such means, in noise standard deviations, decides when to stop.
 """
 
 from __future__ import annotations
-
-from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from knerve.recon.encoding import CartesianEncoding
+from knerve.recon.iterates import Iterates, Schedule
 from knerve.recon.plain_iterates import PlainIterates, inner
 from knerve.recon.sparsity import CYCLE, SparsityPrior
 
 AVERAGED = CYCLE  # iterates in one mean: one cycle of the wavelets' shifts
-MOMENTUM_BOUND = 0.9
-STEP = 1.25  # s; the momentum's bound allows 1.35
-RELAXATION = 0.85  # of c from one iteration to the next
-FIRST_STRENGTH_POWER = 2.6  # c starts as this power of the acceleration: measured at R = 2 to 6
-
-
-class Iterates(Protocol):
-    """Where the iterates live and how the next one is computed."""
-
-    def advance(self, momentum: Tensor, strength: Tensor, share: float) -> Tensor:
-        """The next iterate with β = `momentum` and c = `strength`, of which `share` is added to the mean.
-
-        Returns:
-            Re⟨z - x_next, x_next - x⟩ per slice: positive where momentum points uphill.
-        """
-
-    def take_mean(self) -> Tensor:
-        """The mean since the last call, shaped as the right side."""
+STEP = 1.25  # s; `iterates.MOMENTUM_BOUND` allows 1.35
+FIRST_STRENGTH_POWER = 2.2  # c starts as this power of the acceleration: measured at R = 2 to 6
 
 
 def proximal_gradient(
@@ -67,24 +50,19 @@ def proximal_gradient(
     """
     goal = tolerance * _typical_noise(encoding)
     iterates = _iterates(encoding, right_side, prior, lipschitz / STEP)
-    strength = _first_strength(encoding)
-    t = torch.ones_like(lipschitz)
-    beta = torch.zeros_like(lipschitz)
+    schedule = Schedule(_first_strength(encoding))
     mean = result = torch.zeros_like(right_side)
     finished = torch.zeros_like(lipschitz, dtype=torch.bool)
+    was_relaxed = torch.zeros_like(finished)
     for start in range(0, max_iterations, AVERAGED):
-        n_iterations = min(AVERAGED, max_iterations - start)
-        for _ in range(n_iterations):
-            uphill = iterates.advance(beta, strength, 1 / n_iterations)
-            strength = (RELAXATION * strength).clamp(min=1)
-            t = torch.where(uphill > 0, torch.ones_like(t), t)
-            t_next = (1 + (1 + 4 * t**2).sqrt()) / 2
-            beta, t = ((t - 1) / t_next).clamp(max=MOMENTUM_BOUND), t_next
+        is_relaxed = schedule.strength <= 1
+        iterates.advance_by(min(AVERAGED, max_iterations - start), schedule)
         earlier_mean, mean = mean, iterates.take_mean()
         # a finished slice keeps its result: what it becomes must not depend on its neighbours in the batch
-        result = torch.where(finished, result, (mean + earlier_mean) / 2 if start else mean)
+        result = torch.where(finished, result, torch.where(was_relaxed, (mean + earlier_mean) / 2, mean))
+        was_relaxed = is_relaxed
         change = mean - earlier_mean
-        finished = finished | ((inner(change, change) < goal**2) & (strength <= 1) & (start > 0))
+        finished = finished | ((inner(change, change) < goal**2) & (schedule.strength <= 1) & (start > 0))
         if bool(finished.all()):
             break
     return result
@@ -92,10 +70,13 @@ def proximal_gradient(
 
 def _iterates(encoding: CartesianEncoding, right_side: Tensor, prior: SparsityPrior, lipschitz: Tensor) -> Iterates:
     """The fused kernels where they know the problem; they are loaded only when needed."""
+    if encoding.maps.is_cuda:
+        from knerve.recon.cuda_iterates import CudaIterates, can_run
+
+        return (CudaIterates if can_run(encoding, prior) else PlainIterates)(encoding, right_side, prior, lipschitz)
     from knerve.recon.fused_iterates import FusedIterates, can_fuse
 
-    kind = FusedIterates if can_fuse(encoding, prior) else PlainIterates
-    return kind(encoding, right_side, prior, lipschitz)
+    return (FusedIterates if can_fuse(encoding, prior) else PlainIterates)(encoding, right_side, prior, lipschitz)
 
 
 def _first_strength(encoding: CartesianEncoding) -> Tensor:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor
 
+from knerve.gpu.fourier import phase_of_shift
 from knerve.recon.hybrid import HybridScan
 from knerve.recon.scan import RawScan
 
@@ -26,20 +25,30 @@ def to_hybrid_space(scan: RawScan, calibration: Tensor | None, mixing: Tensor | 
     n_coils = scan.n_coils if mixing is None else mixing.shape[0]
     shape = (scan.n_slices, columns, n_coils, *scan.kspace.shape[2:-1])
     kspace = torch.zeros(shape, dtype=scan.kspace.dtype, device=scan.kspace.device)
-    for slice_kspace, slice_counts, target in zip(scan.kspace, scan.counts, kspace, strict=True):
-        lines = torch.nonzero(slice_counts.flatten() > 0)[:, 0]
-        if len(lines) == 0:
-            continue
-        readouts = _columns(slice_kspace.flatten(1, -2), lines, columns)
-        n_pieces = -(-readouts.numel() * readouts.itemsize // CACHE_BYTES)
-        for piece, place in zip(readouts.chunk(n_pieces), target.flatten(2).chunk(n_pieces), strict=True):
-            place.index_copy_(2, lines, piece if mixing is None else mixing.to(piece.device) @ piece)
+    if kspace.is_cuda:
+        from knerve.recon.cuda_readout import fill_columns
+
+        fill_columns(kspace, scan, mixing)
+    else:
+        _fill_columns(kspace, scan, mixing)
     return HybridScan(
         kspace=kspace,
         counts=scan.counts,
         calibration=calibration,
         calibration_fov=_calibration_fov(scan, columns),
     )
+
+
+def _fill_columns(kspace: Tensor, scan: RawScan, mixing: Tensor | None) -> None:
+    """Put the columns of the sampled lines of `scan` into hybrid `kspace (slice, x, new coil, [kz,] ky)`."""
+    for slice_kspace, slice_counts, target in zip(scan.kspace, scan.counts, kspace, strict=True):
+        lines = torch.nonzero(slice_counts.flatten() > 0)[:, 0]
+        if len(lines) == 0:
+            continue
+        readouts = _columns(slice_kspace.flatten(1, -2), lines, kspace.shape[1])
+        n_pieces = -(-readouts.numel() * readouts.itemsize // CACHE_BYTES)
+        for piece, place in zip(readouts.chunk(n_pieces), target.flatten(2).chunk(n_pieces), strict=True):
+            place.index_copy_(2, lines, piece if mixing is None else mixing @ piece)
 
 
 def _columns(kspace: Tensor, lines: Tensor, n_columns: int) -> Tensor:
@@ -55,9 +64,7 @@ def _columns(kspace: Tensor, lines: Tensor, n_columns: int) -> Tensor:
         transformed = torch.fft.ifft(kspace[coil].index_select(0, lines), norm="ortho")
         columns[:left, coil] = transformed[:, n - left :].T
         columns[left:, coil] = transformed[:, : n_columns - left].T
-    frequency = torch.arange(-left, n_columns - left, dtype=torch.float64)
-    turns = torch.remainder(frequency * (n // 2), n) / n
-    phase = torch.exp(-2j * math.pi * turns).to(columns)
+    phase = phase_of_shift(n, n_columns).to(columns)
     columns *= (phase.real if n % 2 == 0 else phase)[:, None, None]
     return columns
 

@@ -18,9 +18,9 @@ from knerve.recon.transform_length import first_acquired
 
 NOISE_SHARE = 0.75  # a: of the noise standard deviation
 FRACTION_POWER = 0.2  # p
-SIGNAL_SHARE = 0.005  # b: of the typical signal
+SIGNAL_SHARE = 0.0035  # b: of the typical signal
 SOFT = 0.25  # a soft threshold takes itself off every coefficient: it has to be smaller
-TOTAL_VARIATION = 0.7  # a gradient needs a smaller threshold than a wavelet coefficient
+TOTAL_VARIATION = 0.075  # of the wavelets' weight: both together have the lowest errors
 
 
 def largest_count(encoding: CartesianEncoding) -> Tensor:

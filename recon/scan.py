@@ -18,6 +18,8 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
+from knerve.gpu.host_copies import lines_to_device
+
 Vector = tuple[float, float, float]
 
 
@@ -205,5 +207,9 @@ class RawScan:
         return replace(self, notes=self.notes + tuple(note for note in notes if note not in self.notes))
 
     def to(self, device: torch.device) -> RawScan:
-        """The same scan with its k-space on another device."""
-        return replace(self, kspace=self.kspace.to(device), counts=self.counts.to(device))
+        """The same scan with its k-space on another device; what was not sampled becomes zero on the way to a GPU."""
+        if device.type == "cuda" and not self.kspace.is_cuda:
+            kspace = lines_to_device(self.kspace.flatten(2, -2), self.mask.flatten(1), device).view(self.kspace.shape)
+        else:
+            kspace = self.kspace.to(device)
+        return replace(self, kspace=kspace, counts=self.counts.to(device))

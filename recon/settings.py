@@ -40,7 +40,8 @@ class Settings:
         kernel_width: k-space kernel of ESPIRiT, in samples.
         calibration_width: fully sampled central lines to use along each phase-encode direction; None uses all there are.
         regularisation: multiplies the automatic, noise-calibrated weights of `cs`; 1 needs no tuning.
-        wavelet_share: fraction of the regularisation spent on wavelets, the rest on total variation, 0 to 1.
+        wavelets: multiplies the weight of the wavelet prior once more; 0 leaves it out.
+        total_variation: the same for total variation.
         shrinkage: of wavelet coefficients: by the power of their "neighbours", or "soft", the convex textbook's way.
         wavelet: orthogonal wavelet of `cs`: "haar", "db2", "db3" or "db4".
         max_iterations: upper bound of the iterative methods.
@@ -62,11 +63,12 @@ class Settings:
     kernel_width: int = 6
     calibration_width: int | None = None
     regularisation: float = 1.0
-    wavelet_share: float = 1.0
+    wavelets: float = 1.0
+    total_variation: float = 1.0
     shrinkage: Shrinkage = "neighbours"
     wavelet: Literal["haar", "db2", "db3", "db4"] = "db4"
     max_iterations: int = 100
-    tolerance: float = 0.4
+    tolerance: float = 0.5
     phase_constraint: bool = True
     snr_map: SnrMap = "analytic"
     replicas: int = 32
@@ -81,7 +83,7 @@ class Settings:
             value = getattr(self, name)
             if value is not None and type(value) is not int:
                 raise SettingsError(f"{name} is {value!r}; it must be a whole number.")
-        for name in ("retained_energy", "regularisation", "wavelet_share", "tolerance"):
+        for name in ("retained_energy", "regularisation", "wavelets", "total_variation", "tolerance"):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int | float):
                 raise SettingsError(f"{name} is {value!r}; it must be a number.")
@@ -93,8 +95,9 @@ class Settings:
         _one_of("device", self.device, ("auto", "cpu", "cuda"))
         _one_of("map_sets", self.map_sets, (1, 2, None))
         _within("retained_energy", self.retained_energy, 0.5, 1.0)
-        _within("wavelet_share", self.wavelet_share, 0.0, 1.0)
         _within("regularisation", self.regularisation, 0.0, 1e3)
+        _within("wavelets", self.wavelets, 0.0, 1e3)
+        _within("total_variation", self.total_variation, 0.0, 1e3)
         _within("tolerance", self.tolerance, 0.0, 10.0)
         _within("kernel_width", self.kernel_width, 3, 12)
         _within("max_iterations", self.max_iterations, 1, 100_000)

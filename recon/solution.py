@@ -17,7 +17,7 @@ from knerve.recon.partial_fourier import phase_constrained
 from knerve.recon.scan import RawScan
 from knerve.recon.settings import Settings
 from knerve.recon.stages import Stopwatch
-from knerve.recon.transform_length import in_scan_units, lines_after_padding, smooth_on_scan_grid
+from knerve.recon.transform_length import in_scan_units, lines_after_padding, padded_for, smooth_on_scan_grid
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,9 @@ class Solution:
         added_lines: by padding.
         scan: where the slices come from, for its grid and `sampled_kx`.
         settings: every choice.
+        solved: the image as the method left it, shaped as `right_side`.
+        data: what was solved for, coils compressed.
+        phase: taken out of the image while it was solved for, same shape, or None.
         noise_map: of the linear solution, shaped as `right_side`, if solving needed it.
         notes: for the user.
     """
@@ -43,6 +46,9 @@ class Solution:
     added_lines: int
     scan: RawScan
     settings: Settings
+    solved: Tensor
+    data: HybridScan
+    phase: Tensor | None = None
     noise_map: Tensor | None = None
     notes: tuple[str, ...] = ()
 
@@ -74,8 +80,8 @@ def solve(
     """Solve slices in hybrid space.
 
     Args:
-        hybrid: the slices, from `pipeline.padded_for`.
-        sensitivities: on the same lines.
+        hybrid: the slices.
+        sensitivities: on the lines of `padded_for`.
         scan: where the slices come from.
         phase_lines: central lines that show the phase of partial Fourier data, or None for complex images.
         settings: every choice.
@@ -83,6 +89,7 @@ def solve(
     """
     with watch.stage("compress"):
         hybrid, sensitivities = compress_coils(hybrid, sensitivities, settings)
+        hybrid = padded_for(settings.method, hybrid)  # of few coils
     with watch.stage("solve"):
         encoding, phase = CartesianEncoding(sensitivities.maps, hybrid.counts, added_lines=hybrid.added_lines), None
         if phase_lines is not None:
@@ -91,11 +98,22 @@ def solve(
             right_side = CartesianEncoding(sensitivities.maps, hybrid.mask.int()).adjoint(hybrid.kspace)
         else:
             right_side = encoding.adjoint_of_data(hybrid)
-        image, noise_map, notes = _solved(encoding, right_side, hybrid, settings)
-        image = in_scan_units(image if phase is None else image * phase, hybrid.added_lines)
+        solved, noise_map, notes = _solved(encoding, right_side, hybrid, settings)
+        image = in_scan_units(solved if phase is None else solved * phase, hybrid.added_lines)
         strength = smooth_on_scan_grid(sensitivities.strength, hybrid.added_lines)
     return Solution(
-        image, strength, encoding, right_side, hybrid.added_lines, scan, settings, noise_map=noise_map, notes=notes
+        image=image,
+        strength=strength,
+        encoding=encoding,
+        right_side=right_side,
+        added_lines=hybrid.added_lines,
+        scan=scan,
+        settings=settings,
+        solved=solved,
+        data=hybrid,
+        phase=phase,
+        noise_map=noise_map,
+        notes=notes,
     )
 
 

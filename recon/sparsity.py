@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from knerve.recon.settings import Shrinkage
-from knerve.recon.total_variation import total_variation_prox
+from knerve.recon.total_variation import variation_step
 from knerve.recon.wavelets import WaveletTransform
 
 CYCLE = 8  # iterations after which the shifts have visited the wavelets' finest offsets equally
@@ -82,7 +82,7 @@ class SparsityPrior:
         """Approximate proximal operator of step · R: wavelets first, then total variation; thresholds are t = step · λ_w."""
         image = self._shrink_wavelets(image, step * self.wavelet_weight)
         if self.tv_weight is not None:
-            image, self._dual = total_variation_prox(image, step * self.tv_weight, self.dims, self._dual)
+            image, self._dual = variation_step(image, step * self.tv_weight, self.dims, self._dual)
         return image
 
     def next_shift(self) -> tuple[int, ...]:

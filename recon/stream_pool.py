@@ -24,6 +24,7 @@ class TaskPool:
         self._begun: deque[Future[None]] = deque()
         self._patient: deque[Task] = deque()
         self._n_workers, self._n_waited_for, self._n_patient = n_workers, 0, 0
+        self._most_patient = max(1, n_workers - 1)  # a thread stays free for what comes
 
     def submit(self, task: Task) -> None:
         """Do a task when a thread is free, first come, first served."""
@@ -37,7 +38,10 @@ class TaskPool:
             self._patient.append(task)
 
     def wait(self) -> None:
-        """Wait until all is done; what a task raised is raised here."""
+        """Wait until all is done, as no more is to come but what tasks submit; what a task raised is raised here."""
+        with self._lock:
+            self._most_patient = self._n_workers
+            self._begin_patient()
         while self._begun:
             self._begun[0].result()
             self._begun.popleft()
@@ -73,6 +77,6 @@ class TaskPool:
                 self._begin_patient()
 
     def _begin_patient(self) -> None:
-        while self._patient and not self._n_waited_for and self._n_patient < self._n_workers:
+        while self._patient and not self._n_waited_for and self._n_patient < self._most_patient:
             self._n_patient += 1
             self._begun.append(self._executor.submit(self._do_patient, self._patient.popleft()))

@@ -10,6 +10,7 @@ from knerve.recon.calibration import ENOUGH_LINES
 from knerve.recon.proximal_gradient import AVERAGED
 from knerve.recon.stages import Stopwatch
 from knerve.recon.stream_lines import shared_lines
+from knerve.recon.stream_refinement import refined
 from knerve.recon.stream_stages import Stages
 
 ACCELERATION = 3
@@ -35,4 +36,6 @@ def rehearse(stages: Stages) -> None:
     lines = shared_lines(target.counts, stages.outline, settings)
     solution = stages.solve(target, stages.calibrate(target, lines)[0], lines)
     solution.finished_image(stages.watch)
+    if stages.settings.method == "dl":
+        refined(solution, stages.watch)
     solution.noise_level(stages.watch)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from knerve.recon.espirit import Sensitivities
+from knerve.recon.stream_reuse import SliceCoils
 
 
 @dataclass
@@ -18,9 +18,8 @@ class ArrivingSlice:
         kspace: hybrid space, (1, x, coil, ky), whitened.
         counts: int32 (ky).
         centre: raw k-space around the centre, (1, coil, ky, kx), from which the coils are calibrated.
-        sensitivities: once they are known.
-        notes: for the user.
-        is_calibrating: whether somebody finds the sensitivities, or has found them.
+        coils: once they are known.
+        is_calibrating: whether somebody finds the coils, or has found them.
         is_complete: whether its last readout has come.
         is_finished: whether its image is made.
     """
@@ -28,8 +27,7 @@ class ArrivingSlice:
     kspace: Tensor
     counts: Tensor
     centre: Tensor
-    sensitivities: Sensitivities | None = None
-    notes: tuple[str, ...] = ()
+    coils: SliceCoils | None = None
     is_calibrating: bool = False
     is_complete: bool = False
     is_finished: bool = False
@@ -37,4 +35,4 @@ class ArrivingSlice:
     def release(self) -> None:
         """Give the memory back."""
         self.kspace = self.centre = torch.empty(0, dtype=torch.complex64)
-        self.sensitivities = None
+        self.coils = None

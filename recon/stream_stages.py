@@ -1,6 +1,6 @@
 """What is done to one arriving slice, and when: at each readout, at its last calibration line, at its last line.
 
-The steps are those of `pipeline.py`, on one slice.
+The steps are those of `pipeline.py`, on one slice. Coils are compressed where they are calibrated.
 """
 
 from __future__ import annotations
@@ -12,19 +12,20 @@ from torch import Tensor
 
 from knerve.gpu.fourier import resize_centred, to_image
 from knerve.recon.calibration import calibration_lines, estimate_sensitivities
-from knerve.recon.espirit import Sensitivities
+from knerve.recon.coils import compressed_data, compressed_maps, compression_matrix
 from knerve.recon.finish import finish_image
 from knerve.recon.hybrid import HybridScan
 from knerve.recon.methods import root_sum_of_squares
 from knerve.recon.noise import mix_coils
-from knerve.recon.pipeline import padded_for
 from knerve.recon.readout import to_hybrid_space
-from knerve.recon.settings import Settings
+from knerve.recon.settings import Method, Settings
 from knerve.recon.solution import Solution, solve
 from knerve.recon.stages import Stopwatch
 from knerve.recon.stream_lines import SharedLines, central_lines
 from knerve.recon.stream_outline import Outline
+from knerve.recon.stream_reuse import FOUND_ANEW, KeptCoils, SliceCoils, carried_over, maps_at_low_resolution, misfit
 from knerve.recon.stream_slice import ArrivingSlice
+from knerve.recon.transform_length import padded_for
 
 ONE_LINE = torch.ones(1, 1, dtype=torch.int32)
 
@@ -39,6 +40,7 @@ class Stages:
         settings: every choice.
         device: where slices are calibrated and solved.
         watch: adds up the seconds of each stage.
+        keeps_coils: for the next scan.
     """
 
     outline: Outline
@@ -46,6 +48,7 @@ class Stages:
     settings: Settings
     device: torch.device
     watch: Stopwatch
+    keeps_coils: bool = False
 
     @property
     def central(self) -> slice:
@@ -71,19 +74,45 @@ class Stages:
                 target.centre[0, :, line - self.central.start] = samples
             target.counts[line] += 1
 
-    def calibrate(self, target: ArrivingSlice, lines: SharedLines) -> tuple[Sensitivities, tuple[str, ...]]:
-        """Sensitivities and notes of a slice that has all of `lines.calibrating`."""
+    def calibrate(
+        self, target: ArrivingSlice, lines: SharedLines, kept: KeptCoils | None = None
+    ) -> tuple[SliceCoils, KeptCoils | None]:
+        """Coils of a slice that has all of `lines.calibrating`, and what the next scan may know of them, if it is to.
+
+        Args:
+            target: the slice.
+            lines: of the scan.
+            kept: of the same slice in an earlier scan; taken where it explains this one.
+        """
         with self.watch.stage("calibrate"):
             raw = self.outline.scan(lines.counts[None, self.central], target.centre)
             block = mix_coils(self.whitening, calibration_lines(raw, self.settings).kspace)
             hybrid = self._hybrid(target.kspace[:, :, :1], lines, block)  # of the data only the shape is used
-            return estimate_sensitivities(padded_for(self.settings.method, hybrid), self.settings)
+            assert hybrid.calibration is not None, "it was given"
+            reused = None if kept is None else carried_over(kept, hybrid.calibration, self.whitening)
+            if reused is not None:
+                return reused, kept
+            found, notes = estimate_sensitivities(padded_for(self.settings.method, hybrid), self.settings)
+        with self.watch.stage("compress"):
+            matrix = compression_matrix(found, self.settings)
+            coils = SliceCoils(found if matrix is None else compressed_maps(found, matrix), matrix, notes=notes)
+        if not self.keeps_coils:
+            return coils, None
+        with self.watch.stage("calibrate"):
+            few_maps = maps_at_low_resolution(found, hybrid.calibration, hybrid.calibration_fov)
+            fresh = KeptCoils(coils, self.whitening, few_maps, misfit(hybrid.calibration, few_maps)[0])
+        return (coils if kept is None else replace(coils, notes=(*notes, FOUND_ANEW))), fresh
 
-    def solve(self, target: ArrivingSlice, sensitivities: Sensitivities, lines: SharedLines) -> Solution:
-        """A slice that has all of its lines, solved."""
-        hybrid = padded_for(self.settings.method, self._hybrid(target.kspace, lines, None))
+    def solve(self, target: ArrivingSlice, coils: SliceCoils, lines: SharedLines) -> Solution:
+        """A slice that has all of its lines, solved; for the method dl by compressed sensing, from which `refined` goes on."""
+        hybrid = self._hybrid(target.kspace, lines, None)
+        if coils.matrix is not None:
+            with self.watch.stage("compress"):
+                hybrid = compressed_data(hybrid, coils.matrix)
         whole = self.outline.scan(lines.counts[None])
-        return solve(hybrid, sensitivities, whole, lines.phase_lines, self.settings, self.watch)
+        method: Method = "cs" if self.settings.method == "dl" else self.settings.method
+        settings = replace(self.settings, method=method, compression="none")  # that is done
+        return solve(hybrid, coils.sensitivities, whole, lines.phase_lines, settings, self.watch)
 
     def quick_image(self, kspace: Tensor, lines: SharedLines) -> Tensor:
         """Image (1, y, x) of what is there of `kspace (1, x, coil, ky)`: coils combined, nothing unfolded."""

@@ -5,6 +5,8 @@
     last line            compress, solve, finish; the image goes to `deliver`             | threads, one core each
     nothing to solve     noise map of a delivered slice                                  /
 
+With the method dl a slice is delivered twice: solved by compressed sensing, and, when nothing else is waited for, refined.
+
 The stages are those of `pipeline.py`, and so is the result, but for the rounding of 32-bit numbers. Iterations are not started
 before the last shot: they end at a change of `Settings.tolerance` noise standard deviations, so that where they began would
 show in the image, and they would have to be done for all slices at the time when the first ones are wanted.
@@ -21,33 +23,47 @@ from threading import Lock
 import torch
 from torch import Tensor
 
-from knerve.gpu.devices import choose_device, free_memory_bytes
+from knerve.gpu.devices import choose_device
 from knerve.recon.errors import SettingsError
 from knerve.recon.noise import Whitening
 from knerve.recon.pipeline import check_recon_grid, told_when_memory_runs_out
-from knerve.recon.settings import Settings
+from knerve.recon.settings import Method, Settings
 from knerve.recon.solution import Solution
 from knerve.recon.stages import Stopwatch
 from knerve.recon.stream_errors import NotStreamableError, SpoiltSlicesError
 from knerve.recon.stream_lines import SharedLines, are_sampled, shared_lines
+from knerve.recon.stream_memory import ScanMemory
 from knerve.recon.stream_outline import Outline
 from knerve.recon.stream_pool import TaskPool
+from knerve.recon.stream_refinement import refined
 from knerve.recon.stream_rehearsal import rehearse
+from knerve.recon.stream_room import require_memory
 from knerve.recon.stream_stages import ONE_LINE, Stages
-
-MEMORY_SHARE = 0.5  # of what is free may go into readouts that wait for their slice to be complete
 
 _rehearsed: set[tuple[Outline, str]] = set()  # in this process
 
 
 @dataclass(frozen=True)
 class FinishedSlice:
-    """One slice as `ImageSeries` holds it: index along its `slice` axis, image (y, x), notes, noise level (y, x) or None."""
+    """One slice as `ImageSeries` holds it.
+
+    Attributes:
+        entry: index along the `slice` axis.
+        image: (y, x).
+        method: that made it.
+        notes: for the user.
+        noise_level: (y, x), or None.
+        is_final: whether no better image of it will come.
+        has_old_coils: whether it was made with the coil sensitivities of an earlier scan.
+    """
 
     entry: int
     image: Tensor
+    method: Method
     notes: tuple[str, ...] = ()
     noise_level: Tensor | None = None
+    is_final: bool = True
+    has_old_coils: bool = False
 
 
 class StreamingReconstruction:
@@ -59,7 +75,12 @@ class StreamingReconstruction:
     """
 
     def __init__(
-        self, outline: Outline, whitening: Whitening, settings: Settings, deliver: Callable[[FinishedSlice], None]
+        self,
+        outline: Outline,
+        whitening: Whitening,
+        settings: Settings,
+        deliver: Callable[[FinishedSlice], None],
+        memory: ScanMemory | None = None,
     ) -> None:
         """Make ready for the first readout.
 
@@ -68,6 +89,7 @@ class StreamingReconstruction:
             whitening: of the scan.
             settings: every choice.
             deliver: called with each finished slice, in the thread that made it; without its noise level, which comes later.
+            memory: of earlier scans, which is told where a slice lies before its first readout; None for none.
 
         Raises:
             NotStreamableError: the scan does not fit into the memory.
@@ -79,10 +101,11 @@ class StreamingReconstruction:
             device = choose_device(settings.device)
         except ValueError as error:
             raise SettingsError(str(error)) from error
-        _require_memory(outline)
+        require_memory(outline)
         self.watch = Stopwatch()
         self.lines: SharedLines | None = None
-        self._stages = Stages(outline, whitening.matrix, settings, device, self.watch)
+        self._memory = memory
+        self._stages = Stages(outline, whitening.matrix, settings, device, self.watch, keeps_coils=memory is not None)
         self._slices = [self._stages.new_slice() for _ in range(outline.n_slices)]
         self._noise: dict[int, tuple[Tensor | None, tuple[str, ...]]] = {}
         self._deliver = deliver
@@ -130,7 +153,7 @@ class StreamingReconstruction:
             raise NotStreamableError(f"slice entry {entry} has other lines than the slices before it")
         with self._lock:
             target.is_complete = True
-            is_calibrated, has_begun = target.sensitivities is not None, target.is_calibrating
+            is_calibrated, has_begun = target.coils is not None, target.is_calibrating
             target.is_calibrating = True
         if is_calibrated:
             self._pool.submit(partial(self._solve, entry))
@@ -147,7 +170,9 @@ class StreamingReconstruction:
         for entry, target in enumerate(self._slices):
             kspace, lines = target.kspace, self.lines
             if target.is_complete and not target.is_finished and lines is not None:
-                yield FinishedSlice(entry, self._stages.quick_image(kspace, lines)[0].cpu())
+                yield FinishedSlice(
+                    entry, self._stages.quick_image(kspace, lines)[0].cpu(), "zero-filled", is_final=False
+                )
 
     def has_failed(self) -> bool:
         """Whether a slice could not be made; `finish` will say why."""
@@ -160,6 +185,8 @@ class StreamingReconstruction:
             KnerveError: one could not be made.
         """
         self._pool.wait()
+        if self._memory is not None:
+            self._memory.finish()
 
     def with_noise(self, finished: FinishedSlice) -> FinishedSlice:
         """A slice that was delivered, as it is after `finish`."""
@@ -181,13 +208,15 @@ class StreamingReconstruction:
             rehearse(self._stages)
 
     def _calibrate(self, entry: int) -> None:
-        """Find the sensitivities of a slice, and solve it if it has become complete meanwhile."""
-        target, lines = self._slices[entry], self.lines
+        """Find the coils of a slice, and solve it if it has become complete meanwhile."""
+        target, lines, memory = self._slices[entry], self.lines, self._memory
         assert lines is not None, "slices are calibrated when their lines are known"
         with told_when_memory_runs_out():
-            found = self._stages.calibrate(target, lines)
+            coils, kept = self._stages.calibrate(target, lines, None if memory is None else memory.recall(entry))
+        if memory is not None and kept is not None:
+            memory.keep(entry, kept)
         with self._lock:
-            target.sensitivities, target.notes = found
+            target.coils = coils
             is_complete = target.is_complete
         if is_complete:
             self._solve(entry)
@@ -196,27 +225,31 @@ class StreamingReconstruction:
         """Make the image of a slice that is complete and calibrated."""
         target, lines = self._slices[entry], self.lines
         assert lines is not None, "slices are solved when their lines are known"
-        assert target.sensitivities is not None, "slices are solved when they are calibrated"
+        assert target.coils is not None, "slices are solved when they are calibrated"
+        coils, settings = target.coils, self._stages.settings
         with told_when_memory_runs_out():
-            solution = self._stages.solve(target, target.sensitivities, lines)
+            solution = self._stages.solve(target, coils, lines)
             image = solution.finished_image(self.watch)[0].cpu()
-        notes = target.notes
         target.is_finished = True
         target.release()
-        self._deliver(FinishedSlice(entry, image, notes))
-        self._pool.submit_patient(partial(self._find_noise, entry, solution))
+        method = solution.settings.method
+        is_final = method == settings.method
+        finished = FinishedSlice(entry, image, method, coils.notes, is_final=is_final, has_old_coils=coils.is_reused)
+        self._deliver(finished)
+        later = self._find_noise if is_final else self._refine
+        self._pool.submit_patient(partial(later, finished, solution))
 
-    def _find_noise(self, entry: int, solution: Solution) -> None:
+    def _refine(self, finished: FinishedSlice, first: Solution) -> None:
+        """Make the better image of a slice that compressed sensing has solved."""
+        with told_when_memory_runs_out():
+            solution, is_learned = refined(first, self.watch)
+            image = solution.finished_image(self.watch)[0].cpu()
+        method: Method = "dl" if is_learned else finished.method
+        self._deliver(replace(finished, image=image, method=method, is_final=True))
+        self._find_noise(finished, solution)
+
+    def _find_noise(self, finished: FinishedSlice, solution: Solution) -> None:
         """Make the noise map of a slice that is solved."""
         with told_when_memory_runs_out():
             level, notes = solution.noise_level(self.watch)
-        self._noise[entry] = None if level is None else level[0].cpu(), notes
-
-
-def _require_memory(outline: Outline) -> None:
-    n_bytes = 8 * outline.n_slices * outline.n_coils * outline.n_lines * outline.n_columns
-    free = free_memory_bytes(torch.device("cpu"))
-    if n_bytes > MEMORY_SHARE * free:
-        raise NotStreamableError(
-            f"its readouts take {n_bytes / 1e9:.1f} GB while they wait, and only {free / 1e9:.1f} GB are free"
-        )
+        self._noise[finished.entry] = None if level is None else level[0].cpu(), notes

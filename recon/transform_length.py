@@ -16,6 +16,11 @@ from knerve.recon.hybrid import HybridScan
 from knerve.recon.resampling import resample_linear
 
 
+def padded_for(method: str, scan: HybridScan) -> HybridScan:
+    """The scan on the lines that this method solves for."""
+    return scan if method == "zero-filled" else pad_phase_encodes(scan)
+
+
 def pad_phase_encodes(scan: HybridScan) -> HybridScan:
     """A 2-D scan with `fast_length` lines; other scans as they are."""
     n = scan.kspace.shape[-1]

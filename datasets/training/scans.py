@@ -7,7 +7,7 @@ compression and compressed sensing: their errors are part of the training.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -18,7 +18,7 @@ from torch.nn.functional import interpolate
 from knerve.datasets.coil_array import LegArray
 from knerve.gpu.fourier import resize_centred, to_image, to_kspace
 from knerve.recon.calibration import READOUT_SAMPLES, estimate_sensitivities
-from knerve.recon.coils import compress_coils
+from knerve.recon.coils import compress_coils, compression_matrix
 from knerve.recon.encoding import CartesianEncoding
 from knerve.recon.espirit import Sensitivities
 from knerve.recon.hybrid import HybridScan
@@ -83,12 +83,12 @@ def _prepared(scan: HybridScan, clean: Tensor, settings: Settings) -> TrainingSc
     length = scan.kspace.shape[-1]
     clean = resize_centred(clean, -1, length)
     maps, _ = estimate_sensitivities(scan, settings)
-    # noisy and clean data side by side, so that both go through the same virtual coils
-    both = replace(scan, kspace=torch.cat([scan.kspace, clean], dim=-1))
-    both, maps = compress_coils(both, maps, settings)
-    kspace, clean = both.kspace[..., :length], both.kspace[..., length:]
+    matrix = compression_matrix(maps, settings)
+    if matrix is not None:
+        clean = matrix @ clean
+    scan, maps = compress_coils(scan, maps, settings)
     encoding = CartesianEncoding(maps.maps, scan.counts, added_lines=scan.added_lines)
-    right_side = encoding.adjoint_of_data(replace(scan, kspace=kspace))
+    right_side = encoding.adjoint_of_data(scan)
     every_line = CartesianEncoding(maps.maps, torch.ones_like(scan.counts))
     strength = maps.strength.clamp(min=0.1)
     truth = every_line.adjoint(clean) / strength.square()

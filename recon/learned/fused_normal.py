@@ -1,4 +1,4 @@
-"""x -> Aᴴ A x / n with the fused kernel of the solver: for CPUs, without gradients. `PlainNormal` explains it."""
+"""x -> Aᴴ A x / n with the fused kernels of the solver, without gradients; the class is for CPUs. `PlainNormal` explains it."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from torch import Tensor
 from knerve.gpu.fft_lengths import factors
 from knerve.gpu.normal_kernel import GradientStep
 from knerve.recon.encoding import CartesianEncoding
+from knerve.recon.learned import cuda_model
 from knerve.recon.learned.problem import Normal, PlainNormal
 
 
@@ -40,6 +41,8 @@ def normal_of_slice(encoding: CartesianEncoding, s: int) -> Normal:
     """Aᴴ A / n of slice `s` of an encoding with one set of 2-D maps; the fused kernel where it knows the problem."""
     maps, counts = encoding.maps[s, :, 0], encoding.counts[s].to(torch.float32)
     power = counts / counts.max().clamp(min=1)
+    if maps.is_cuda and cuda_model.can_run(len(counts)):
+        return cuda_model.CudaNormal(maps, power)
     if maps.is_cuda or factors(len(counts)) is None:
         return PlainNormal(maps, power)
     return FusedNormal(maps, power)

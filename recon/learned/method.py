@@ -9,10 +9,13 @@ from torch import Tensor
 
 from knerve.recon.encoding import CartesianEncoding
 from knerve.recon.hybrid import HybridScan
+from knerve.recon.learned.cuda_model import on_device
 from knerve.recon.learned.domain import outside_domain
 from knerve.recon.learned.fused_normal import normal_of_slice
-from knerve.recon.learned.start import linear_solution, problem_of_slice
-from knerve.recon.learned.trust import BOUND, bounded, complaint, data_fit
+from knerve.recon.learned.notes import held_back_note, replaced_note
+from knerve.recon.learned.precision import fast_convolutions
+from knerve.recon.learned.start import first_look, problem_of_slice
+from knerve.recon.learned.trust import bounded, complaint, data_fit
 from knerve.recon.learned.unrolled import Unrolled
 from knerve.recon.learned.weights import packaged_model
 from knerve.recon.noise_map import analytic_noise_map
@@ -61,6 +64,7 @@ def learned_images(known: Classical, model: Unrolled | None = None) -> LearnedIm
     unused = NO_WEIGHTS if model is None else outside_domain(known.encoding, known.right_side)
     if model is None or unused is not None:
         return LearnedImages(known.image, unused=unused)
+    model = on_device(model, known.image.device)
     noise = analytic_noise_map(known.encoding, known.wiener)
     images, clipped = [], []
     for s in range(len(known.image)):
@@ -86,13 +90,9 @@ def trusted_images(known: Classical, scan: HybridScan) -> tuple[Tensor, Tensor |
     kept = torch.tensor([text is None for text in complaints], device=found.image.device)
     image = torch.where(kept[:, None, None, None], found.image, known.image)
     replaced = [text for text in complaints if text is not None]
-    notes = tuple(f"a learned image was replaced by compressed sensing: {text}." for text in replaced)
+    notes = tuple(replaced_note(text) for text in replaced)
     if bool(kept.any()):
-        share = 100 * float(found.clipped[kept].max())
-        notes += (
-            f"learned reconstruction: at most {share:.2g} % of a slice's pixels were held back at {BOUND:g} noise standard "
-            "deviations from the linear solution.",
-        )
+        notes += (held_back_note(float(found.clipped[kept].max())),)
     return image, found.noise, notes
 
 
@@ -102,8 +102,8 @@ def _refined_slice(known: Classical, noise: Tensor, s: int, model: Unrolled) -> 
     problem = problem_of_slice(encoding, known.right_side, known.image, noise, s)
     normal = normal_of_slice(encoding, s)
     weight = known.wiener[s].reshape(()) / largest_count(encoding)[s].reshape(())
-    linear = linear_solution(problem, normal, weight)
-    with torch.no_grad():
-        image = model(problem, normal)[-1]
-    image, held = bounded(image, linear, problem.noise)
+    look = first_look(problem, normal)
+    with torch.no_grad(), fast_convolutions(noise.device):
+        image = model(problem, normal, (look.folded, look.unfolded))[-1]
+    image, held = bounded(image, look.linear(weight), problem.noise)
     return image[0], held[0]

@@ -20,8 +20,9 @@ class Recipe:
         first_crop: (x, y) of a crop.
         second_steps: of the second stage: the whole unrolled reconstruction, on strips with their twins.
         second_batch: pairs in a step.
-        first_rate: learning rate of the first stage, falling to a twentieth along a cosine.
+        first_rate: learning rate of the first stage, `Muon`'s.
         second_rate: of the second.
+        falling_steps: at the end of a stage, in which its rate falls to zero; at most the whole stage.
         response_weight: of the loss of weak structures.
         intermediate_weight: of the images after each step.
         averaging: of the weights over the last steps, exponentially.
@@ -32,17 +33,18 @@ class Recipe:
     architecture: Architecture = field(default_factory=Architecture)
     n_scans: int = 240
     n_validation: int = 8
-    first_steps: int = 6000
+    first_steps: int = 7000
     first_batch: int = 6
     first_crop: tuple[int, int] = (96, 96)
-    second_steps: int = 1200
+    second_steps: int = 1000
     second_batch: int = 1
-    first_rate: float = 8e-4
-    second_rate: float = 2e-4
+    first_rate: float = 0.008
+    second_rate: float = 0.001
+    falling_steps: int = 2000
     response_weight: float = 0.2
     intermediate_weight: float = 0.1
     averaging: float = 0.995
-    reduced: bool = False
+    reduced: bool = True
     seed: int = 0
 
     @property

@@ -18,16 +18,15 @@ from torch import Tensor
 
 from knerve.recon.learned.errors import TrainingError
 from knerve.recon.learned.losses import lost_response, relative_error
+from knerve.recon.learned.muon import Muon
 from knerve.recon.learned.recipe import Recipe
 from knerve.recon.learned.sample import SampleSource, TrainingSample
 from knerve.recon.learned.unrolled import Unrolled
 
-LOWEST_RATE = 0.05  # of the first, at a stage's end
 WARM_UP = 50  # steps
 STEPS_BETWEEN_WORDS = 50
 SECONDS_BETWEEN_CHECKPOINTS = 120.0
 LARGEST_GRADIENT = 1.0
-FIRST_PART, ALL_AFTER = 0.2, 0.6  # of the samples, and of the first stage
 CROP_TRIALS, LEAST_FILLED = 8, 0.4
 Report = Callable[[str], None]
 CPU = torch.device("cpu")
@@ -55,7 +54,7 @@ class Trainer:
         torch.manual_seed(self.recipe.seed)
         self.model = Unrolled(self.recipe.architecture).to(self.device)
         self.averaged = copy.deepcopy(self.model).requires_grad_(False)
-        self.optimiser = torch.optim.Adam(self.model.parameters(), betas=(0.9, 0.995))
+        self.optimiser: torch.optim.Optimizer = Muon(self.model.parameters())
         self.step = 0
 
     @property
@@ -194,16 +193,17 @@ class Trainer:
         return [start, unfolded, folded], noise, truth, weight
 
     def _drawn(self, random: np.random.Generator, n: int) -> list[int]:
-        """Numbers of n samples, at first from a part of all: the others may still be in the making."""
-        part = min(1.0, FIRST_PART + (1 - FIRST_PART) * self.step / max(1, self.recipe.first_steps * ALL_AFTER))
-        last = max(self.n_validation + 1, int(part * len(self.samples)))
-        return [int(k) for k in random.integers(self.n_validation, last, n)]
+        """Numbers of n samples."""
+        return [int(k) for k in random.integers(self.n_validation, len(self.samples), n)]
 
     def _precision(self) -> torch.autocast:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.recipe.reduced)
 
     def _rate(self) -> float:
-        """Learning rate of this step: a warm start and half a cosine in each stage."""
+        """Learning rate of this step: in each stage a warm start, constant, then falling to zero along a line.
+
+        The length of a stage decides nothing before the rate falls, so a training can be made longer while it runs.
+        """
         recipe = self.recipe
         first = self.step < recipe.first_steps
         highest, done, n = (
@@ -211,7 +211,7 @@ class Trainer:
             if first
             else (recipe.second_rate, self.step - recipe.first_steps, recipe.second_steps)
         )
-        falling = LOWEST_RATE + (1 - LOWEST_RATE) * (1 + math.cos(math.pi * done / n)) / 2
+        falling = min(1.0, (n - done) / min(n, recipe.falling_steps))
         return highest * falling * min(1.0, (done + 1) / WARM_UP)
 
     def _tell(self, losses: list[Tensor], elapsed_s: float) -> None:

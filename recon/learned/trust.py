@@ -56,6 +56,20 @@ def data_fit(encoding: CartesianEncoding, scan: HybridScan, image: Tensor) -> li
         scan: the data, as they went into Aᴴ y.
         image: of all slices.
     """
+    return [
+        DataFit(float(line[chosen].mean()), float(line[chosen].max()))
+        for line, chosen in zip(*line_chi_square(encoding, scan, image), strict=True)
+    ]
+
+
+def line_chi_square(encoding: CartesianEncoding, scan: HybridScan, image: Tensor) -> tuple[Tensor, Tensor]:
+    """χ² per sample of every line of the scan's own, (slice, line) float32, and which were sampled (bool).
+
+    Args:
+        encoding: A, of 2-D slices.
+        scan: the data, as they went into Aᴴ y.
+        image: (slice, x, set, y).
+    """
     residual = encoding.forward(image) - encoding.weights * scan.kspace
     length = residual.shape[-1]
     first = first_acquired(length, encoding.added_lines)
@@ -63,12 +77,7 @@ def data_fit(encoding: CartesianEncoding, scan: HybridScan, image: Tensor) -> li
     # virtual coils that a slice does not use hold neither signal nor noise
     n_coils = (scan.kspace.abs().amax(-1) > 0).sum(2, keepdim=True)[..., None].clamp(min=1)
     power = residual.abs().square().sum(2, keepdim=True) / n_coils
-    lines = power.mean(1)[:, 0, own]
-    sampled = encoding.counts[:, own] > 0
-    return [
-        DataFit(float(line[chosen].mean()), float(line[chosen].max()))
-        for line, chosen in zip(lines, sampled, strict=True)
-    ]
+    return power.mean(1)[:, 0, own], encoding.counts[:, own] > 0
 
 
 def complaint(learned: DataFit, classical: DataFit) -> str | None:

@@ -3,7 +3,7 @@
     x₀ = compressed sensing
     e = Aᴴ y - Aᴴ A x,   d = (Aᴴ A + 0.05)⁻¹ e          what the data say against x, folded and unfolded
     x ← x + D(x - blurred x, d, e, noise)               K times
-    x ← x + (Aᴴ A + λ)⁻¹ (Aᴴ y - Aᴴ A x)                 soft data consistency
+    x ← x + (Aᴴ A + λ)⁻¹ (Aᴴ y - Aᴴ A x)                 soft data consistency, better than that of x₀: `agreement.py`
 
 d still holds every weak structure that shrinkage took for noise, together with the noise; the noise map tells D how much of it
 there is at each place. The steps share their weights and differ by what each channel is multiplied with.
@@ -15,13 +15,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from knerve.recon.learned.agreement import made_consistent, surplus_of
 from knerve.recon.learned.consistency import differentiable_solve
 from knerve.recon.learned.network import Architecture, ResidualUNet, as_channels, as_complex
 from knerve.recon.learned.problem import Normal, Problem
 
 FIRST_GAINS = (0.3, 0.3, 0.5, 0.5, 1.0, 1.0, 0.5)  # details are larger than what is wrong with them
 BLUR = 9  # pixels: what is smoother says nothing about errors, but is a hundred times as large
-FIRST_LOG_WEIGHT = 0.5  # λ = 1.6: the best at the signal of a knee before the second stage
 MARGIN = 16  # pixels around the object
 COARSEST = 8  # pixels, of the network
 UNFOLDING_WEIGHT = 0.05
@@ -41,19 +41,24 @@ class Unrolled(nn.Module):
         self.architecture = architecture
         self.network = ResidualUNet(architecture)
         self.gains = nn.Parameter(torch.tensor(FIRST_GAINS).repeat(architecture.n_steps, 1))
-        self.log_weight = nn.Parameter(torch.tensor(FIRST_LOG_WEIGHT))
 
-    def forward(self, problem: Problem, normal: Normal) -> list[Tensor]:
-        """The images (batch, x, y) after each step, the consistent one last."""
-        image = problem.start
-        images = []
+    def forward(self, problem: Problem, normal: Normal, first: tuple[Tensor, Tensor] | None = None) -> list[Tensor]:
+        """The images (batch, x, y) after each step, the consistent one last.
+
+        Args:
+            problem: the data and x₀.
+            normal: Aᴴ A.
+            first: e and d of x₀ where they are known, both (batch, x, y).
+        """
+        image, images = problem.start, []
+        before = folded = problem.right - normal(image) if first is None else first[0]
         for step in range(self.architecture.n_steps):
+            d = first[1] if first is not None and step == 0 else unfolded(normal, folded)
+            image = self.refined(step, image, d, folded, problem.noise)
             folded = problem.right - normal(image)
-            image = self.refined(step, image, unfolded(normal, folded), folded, problem.noise)
             images.append(image)
-        folded = problem.right - normal(image)
-        images.append(image + differentiable_solve(normal, self.log_weight.exp(), folded, CONSISTENCY_ITERATIONS))
-        return images
+        surplus = surplus_of(image - problem.start, before, folded)
+        return [*images, made_consistent(normal, image, folded, surplus, CONSISTENCY_ITERATIONS)]
 
     def refined(self, step: int, image: Tensor, unfolded: Tensor, folded: Tensor, noise: Tensor) -> Tensor:
         """One application of the network.
@@ -66,7 +71,7 @@ class Unrolled(nn.Module):
             noise: standard deviation, broadcasts to the same shape.
         """
         detail = as_channels(image)
-        detail = detail - functional.avg_pool2d(detail, BLUR, 1, BLUR // 2)
+        detail = detail - blurred(detail)
         parts = [detail, as_channels(unfolded), as_channels(folded), noise.expand(image.shape).unsqueeze(1)]
         box = object_box(noise)
         channels = torch.cat(parts, dim=1)[:, :, box[0], box[1]]
@@ -76,10 +81,15 @@ class Unrolled(nn.Module):
         return result
 
 
+def blurred(channels: Tensor) -> Tensor:
+    """Mean of the `BLUR` x `BLUR` pixels around each, shaped as the channels (batch, channel, x, y); 0 beyond the edges."""
+    along_x = functional.avg_pool2d(channels, (BLUR, 1), 1, (BLUR // 2, 0))
+    return functional.avg_pool2d(along_x, (1, BLUR), 1, (0, BLUR // 2))
+
+
 def unfolded(normal: Normal, folded: Tensor) -> Tensor:
     """Image d of image e, both (batch, x, y)."""
-    weight = folded.real.new_tensor(UNFOLDING_WEIGHT)
-    return differentiable_solve(normal, weight, folded, UNFOLDING_ITERATIONS)
+    return differentiable_solve(normal, UNFOLDING_WEIGHT, folded, UNFOLDING_ITERATIONS)
 
 
 def object_box(noise: Tensor) -> tuple[slice, slice]:

@@ -26,12 +26,14 @@ def prior_for(encoding, **options):
     return SparsityPrior(wavelet, (-3, -1), weight, **options)
 
 
-@pytest.mark.parametrize(("n_sets", "penalty"), [(1, 0.0), (2, 0.0), (1, 1.0)])
-def test_iterates_equal_the_plain_ones(n_sets, penalty):
+@pytest.mark.parametrize(("n_sets", "penalty", "variation"), [(1, 0.0, 0), (2, 0.0, 0), (1, 1.0, 0), (2, 0.0, 0.3)])
+def test_iterates_equal_the_plain_ones(n_sets, penalty, variation):
     encoding, right_side = problem(n_sets=n_sets, penalty=penalty)
     lipschitz = torch.tensor([1.0, 1.5]).reshape(-1, 1, 1, 1) + penalty
+    tv_weight = variation * torch.tensor([1.0, 2.0]).reshape(-1, 1, 1, 1) if variation else None
     plain, fused = (
-        kind(encoding, right_side, prior_for(encoding), lipschitz) for kind in (PlainIterates, FusedIterates)
+        kind(encoding, right_side, prior_for(encoding, tv_weight=tv_weight), lipschitz)
+        for kind in (PlainIterates, FusedIterates)
     )
     momentum = torch.tensor([0.3, 0.8]).reshape(-1, 1, 1, 1)
     strength = torch.tensor([1.0, 4.0]).reshape(-1, 1, 1, 1)
@@ -46,6 +48,7 @@ def test_iterates_equal_the_plain_ones(n_sets, penalty):
 def test_knows_which_problems_it_can_solve():
     encoding, _ = problem()
     assert can_fuse(encoding, prior_for(encoding))
-    assert not can_fuse(encoding, prior_for(encoding, tv_weight=torch.ones(2, 1, 1, 1)))
+    assert can_fuse(encoding, prior_for(encoding, tv_weight=torch.ones(2, 1, 1, 1)))
+    assert not can_fuse(encoding, prior_for(encoding, shrinkage="soft"))
     seven, _ = problem(n=49)
     assert not can_fuse(seven, prior_for(seven))

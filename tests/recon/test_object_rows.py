@@ -28,7 +28,7 @@ def encoding_of(rows, n_slices=1):
         ((70, 160), slice(67, 163)),  # 90 rows become 96
         ((0, 40), slice(0, 64)),
         ((200, 240), slice(176, 240)),
-        ((10, 230), slice(0, 240)),  # most of them
+        ((4, 236), slice(0, 240)),  # most of them
         ((0, 0), slice(0, 240)),  # nothing is seen
     ],
 )
@@ -48,12 +48,12 @@ def test_the_encoding_of_some_rows_is_a_part_of_the_whole(randn):
     torch.testing.assert_close(part.adjoint(kspace), whole.adjoint(kspace)[..., rows])
 
 
-def test_compressed_sensing_finds_the_same_object(randn, monkeypatch):
+def test_compressed_sensing_finds_the_same_object(monkeypatch):
     encoding = encoding_of([(70, 160)])
     right_side = encoding.normal(
         50 * torch.randn(encoding.image_shape, generator=torch.Generator().manual_seed(0)) + 0j
     )
-    settings = Settings()
+    settings = Settings(tolerance=0.2)
     some = METHODS["cs"](encoding, right_side, settings)
     monkeypatch.setattr("knerve.recon.methods.object_rows", lambda _: slice(0, LINES))
     every = METHODS["cs"](encoding, right_side, settings)

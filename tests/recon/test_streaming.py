@@ -175,7 +175,7 @@ def test_scans_that_cannot_be_are_refused_at_once(make_scan, monkeypatch: pytest
     fine = replace(scan, grid=replace(scan.grid, recon_matrix=(4096, 64, 1)))
     with pytest.raises(RawDataError, match="Correct reconSpace"), streaming(fine, Settings(), lambda _: None):
         pass
-    monkeypatch.setattr("knerve.recon.streaming.free_memory_bytes", lambda _: 1000)
+    monkeypatch.setattr("knerve.recon.stream_room.free_memory_bytes", lambda _: 1000)
     with pytest.raises(NotStreamableError, match="GB are free"), streaming(scan, Settings(), lambda _: None):
         pass
     if not torch.cuda.is_available():
@@ -233,6 +233,25 @@ def test_patient_tasks_come_when_nothing_else_is_waited_for() -> None:
     assert sorted(done[5:]) == [f"patient {number}" for number in range(5)]
 
 
+def test_one_thread_stays_free_for_what_comes() -> None:
+    pool = TaskPool(2)
+    begun: Queue[str] = Queue()
+    is_open = Event()
+
+    def slow() -> None:
+        begun.put("slow")
+        is_open.wait(10)
+
+    pool.submit(lambda: [pool.submit_patient(slow) for _ in range(2)])
+    assert begun.get(timeout=10) == "slow"
+    pool.submit(lambda: begun.put("urgent"))
+    assert begun.get(timeout=10) == "urgent"
+    is_open.set()
+    pool.wait()
+    pool.close()
+    assert begun.get(timeout=10) == "slow"
+
+
 def test_the_centre_keeps_its_place() -> None:
     for n_lines in (7, 24, 63, 64, 485):
         for settings in (Settings(), Settings(calibration_width=9), Settings(calibration_width=12)):
@@ -255,3 +274,44 @@ def test_one_slice_tells_the_lines_of_all(make_scan, line_mask) -> None:
     assert lines.acquired == slice(21, 75)
     assert lines.phase_lines is None
     assert lines.acceleration == pytest.approx(96 / int(counts.sum()))
+
+
+def delivered_by(scan: RawScan, settings: Settings) -> list[FinishedSlice]:
+    """All that a stream delivers, in the order of time, previews too."""
+    delivered: list[FinishedSlice] = []
+    with streaming(scan, settings, delivered.append) as stream:
+        for entry, line, samples in shot_by_shot(scan):
+            stream.add(entry, line, samples)
+        for entry in range(scan.n_slices):
+            stream.complete(entry)
+        stream.finish()
+        return [stream.with_noise(one) if one.is_final else one for one in delivered]
+
+
+def test_refined_slices_come_after_those_of_compressed_sensing(make_scan, line_mask) -> None:
+    scan = make_scan(n_slices=2, n_coils=6, n_y=100, n_x=96, counts=line_mask(100, 2, 24), snr=30, texture=0.3).scan
+    delivered = delivered_by(scan, Settings(method="dl"))
+    whole = reconstruct(
+        scan, Settings(method="dl", threads=1)
+    )  # as in the stream: bfloat16 rounds by how work is shared
+    assert any("learned reconstruction" in note for note in whole.notes)
+    previews, refined = (
+        sorted((one for one in delivered if one.is_final is final), key=lambda one: one.entry)
+        for final in (False, True)
+    )
+    assert_same(previews, reconstruct(scan, Settings(method="cs", snr_map="none")))
+    assert_same(refined, whole)
+    for preview, one in zip(previews, refined, strict=True):
+        assert preview.method == "cs"
+        assert one.method == "dl"
+        assert not torch.equal(one.image, preview.image)
+        assert [found.is_final for found in delivered if found.entry == one.entry] == [False, True]
+        assert any("learned reconstruction" in note for note in one.notes)
+
+
+def test_a_slice_that_the_network_refuses_is_called_what_it_is(make_scan, line_mask) -> None:
+    scan = make_scan(n_slices=1, n_coils=6, n_y=64, n_x=48, counts=line_mask(64, 2, 24)).scan  # too small for it
+    preview, final = delivered_by(scan, Settings(method="dl"))
+    assert (preview.method, final.method) == ("cs", "cs")
+    assert torch.equal(preview.image, final.image)
+    assert any("the network was not used" in note for note in final.notes)

@@ -47,6 +47,18 @@ def test_a_quiet_network_is_used(make_scan, line_mask, random_network, relative_
     torch.testing.assert_close(images.noise_level, expected, rtol=1e-3, atol=1e-3)
 
 
+def test_a_scan_has_one_note_of_what_was_held_back(make_scan, line_mask, random_network):
+    random_network(0.3)
+    scan = make_scan(n_slices=3, counts=line_mask(120, 3, 18), n_y=120, n_x=100).scan
+    notes = reconstruct(scan, Settings(method="dl", slices_per_batch=1)).notes
+    alone = [reconstruct(scan.select(range(s, s + 1)), DL).notes for s in range(3)]
+    kinds = ("learned reconstruction:", "a learned image was replaced")
+    assert len({note for each in alone for note in each if note.startswith(kinds)}) > 1
+    for kind in kinds:
+        assert sum(note.startswith(kind) for note in notes) <= 1
+    assert any(note.startswith(kinds) for note in notes)
+
+
 def test_a_wild_network_is_caught(make_scan, line_mask, random_network):
     random_network(3.0)
     scan = make_scan(n_slices=2, counts=line_mask(120, 2, 18), n_y=120, n_x=100).scan

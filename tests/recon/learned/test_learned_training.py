@@ -77,7 +77,7 @@ def weights(model: torch.nn.Module) -> torch.Tensor:
 
 
 def test_training_reduces_the_error(tmp_path: Path) -> None:
-    learner = trainer(tmp_path, replace(RECIPE, first_steps=60, second_steps=0, first_rate=5e-3))
+    learner = trainer(tmp_path, replace(RECIPE, first_steps=60, second_steps=0, first_rate=0.05))
     before = learner.validation_error()
     assert learner.run()
     assert before == pytest.approx(1.0)
@@ -146,3 +146,15 @@ def test_only_what_is_lost_is_punished() -> None:
     assert losses[0] > 0.2
     assert losses[1:] == [0.0, 0.0]
     assert gains(0.3 * one.insert, one.insert, one.places).tolist() == pytest.approx([0.3])
+
+
+def test_a_stage_can_be_made_longer_before_its_rate_falls(tmp_path: Path) -> None:
+    short, longer = (trainer(tmp_path, replace(RECIPE, first_steps=n, falling_steps=4)) for n in (9, 20))
+    for learner in (short, longer):
+        for _ in range(5):
+            learner.advance()
+    assert torch.equal(weights(short.model), weights(longer.model))
+    for learner in (short, longer):
+        for _ in range(3):
+            learner.advance()
+    assert not torch.equal(weights(short.model), weights(longer.model))

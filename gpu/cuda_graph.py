@@ -1,0 +1,45 @@
+"""Work on a GPU that is recorded once and then replayed without the host: CUDA graphs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import ClassVar
+
+import torch
+
+
+class Replayed:
+    """Work that reads and writes fixed tensors only, and neither waits for the GPU nor depends on values on it.
+
+    The first calls run it as it is: kernels are compiled and libraries make their plans. Then it is recorded, which takes about a
+    tenth of a second, and from then on replayed. On a CPU it just runs.
+
+    Attributes:
+        records: False lets all work run as it is, to find out what a graph changes.
+    """
+
+    records: ClassVar[bool] = True
+
+    def __init__(self, work: Callable[[], None], device: torch.device, n_first_calls: int = 1) -> None:
+        """Take the work.
+
+        Args:
+            work: on tensors that stay where they are.
+            device: of these tensors.
+            n_first_calls: before it is worth recording.
+        """
+        self._work, self._is_cuda, self._n_left = work, device.type == "cuda", n_first_calls
+        self._graph: torch.cuda.CUDAGraph | None = None
+
+    def __call__(self) -> None:
+        """Do the work once; on a GPU it may still be under way when this returns."""
+        if self._n_left > 0 or not (self._is_cuda and self.records):
+            self._work()
+            self._n_left -= 1
+            return
+        if self._graph is None:
+            graph = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(graph, capture_error_mode="thread_local"):  # other threads may go on
+                self._work()
+            self._graph = graph
+        self._graph.replay()

@@ -1,0 +1,58 @@
+"""Networks at half precision."""
+
+import pytest
+import torch
+from torch import nn
+
+from knerve.gpu.cuda_graph import Replayed
+from knerve.gpu.cuda_network import FIRST_CALLS, HalfPrecisionNetwork
+
+
+def small_network():
+    torch.manual_seed(0)
+    layers = (nn.Conv2d(3, 8, 3, padding=1, bias=False), nn.ReLU(), nn.Conv2d(8, 2, 3, padding=1, bias=False))
+    return nn.Sequential(*layers).requires_grad_(False)
+
+
+@pytest.fixture(params=["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
+def device(request):
+    if request.param == "cuda" and not torch.cuda.is_available():
+        pytest.skip("no CUDA GPU here")
+    return torch.device(request.param)
+
+
+@pytest.mark.parametrize("brightness", [1e-6, 1.0, 1e6])  # far outside of what float16 holds
+def test_half_precision_is_as_good_at_any_brightness(device, brightness):
+    network = small_network().to(device)
+    half = HalfPrecisionNetwork(network)
+    for seed in range(FIRST_CALLS + 3):  # the last ones are replayed
+        channels = brightness * torch.randn(1, 3, 20, 24, generator=torch.Generator().manual_seed(seed)).to(device)
+        expected = network(channels)
+        assert (half(channels) - expected).abs().max() < 3e-3 * expected.abs().max()
+    assert next(network.parameters()).dtype == torch.float32
+
+
+def test_float16_is_better_than_bfloat16(device):
+    network = small_network().to(device)
+    channels = torch.randn(1, 3, 32, 32, generator=torch.Generator().manual_seed(0)).to(device)
+    expected = network(channels)
+    errors = [
+        (HalfPrecisionNetwork(network, number)(channels) - expected).square().mean().sqrt()
+        for number in (torch.float16, torch.bfloat16)
+    ]
+    assert errors[0] < 0.3 * errors[1]
+
+
+def test_other_shapes_are_computed_too(device):
+    half = HalfPrecisionNetwork(small_network().to(device))
+    for n in range(8, 20):  # more shapes than are replayed
+        assert half(torch.ones(1, 3, n, n, device=device)).shape == (1, 2, n, n)
+    assert not half(torch.zeros(1, 3, 8, 8, device=device)).any()
+
+
+def test_work_is_done_once_a_call(device):
+    total = torch.zeros(3, device=device)
+    replayed = Replayed(lambda: total.add_(1), device)
+    for n in range(1, 6):
+        replayed()
+        assert total.tolist() == [n] * 3
