@@ -14,6 +14,7 @@ from pydicom import dcmwrite
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import UID, ExplicitVRLittleEndian, MRImageStorage
 
+from knerve.datasets.dicom_method import describe_method
 from knerve.datasets.dicom_values import (
     UNPAIRED_BODY_PARTS,
     code,
@@ -27,6 +28,7 @@ from knerve.datasets.dicom_values import (
     time_value,
 )
 from knerve.datasets.display_window import window_in_words
+from knerve.datasets.map_series import MapLabel
 from knerve.datasets.plane_series import PlaneSeries
 from knerve.datasets.provenance import comments, how_made, series_description, software_version
 from knerve.datasets.slice_planes import Plane
@@ -39,20 +41,23 @@ _SCANNING_SEQUENCE = {
     **dict.fromkeys(("gradientecho", "flash", "gre", "spgr", "ssfp", "truefisp", "bssfp"), "GR"),
     "epi": "EP",
 }
+FIRST_MAP_SERIES = 9000  # far from the scanner's own numbers
 _RESEARCH_MODE = "RM"  # DICOM's word for a sequence that its own terms do not name
 
 
-def write_dicom(series: PlaneSeries, folder: Path) -> tuple[Path, ...]:
+def write_dicom(series: PlaneSeries, folder: Path, label: MapLabel | None = None) -> tuple[Path, ...]:
     """Write `slice_000.dcm`, ... into the new folder `folder`, in the order of the `slice` axis; returns the files.
 
-    Pixels are uint16; times RescaleSlope they are magnitude in SNR units. Identifiers depend on the images and their
-    header alone: writing the same images again gives the same files.
+    Pixels are uint16; times RescaleSlope they are magnitude in SNR units, or what `label` says of a map. Identifiers depend
+    on the images and their header alone: writing the same images again gives the same files.
     """
-    folder.mkdir()
+    folder.mkdir(parents=True)
     images = series.images
     slope = decimals(float(series.pixels.max()) / 65535 or 1.0)[0]
     shared = _series_dataset(images, _identify(images, series.pixels))
     _describe_pixels(shared, images, float(slope), series.window_top)
+    if label is not None:
+        _describe_map(shared, label)
     written = []
     for number, (plane, values) in enumerate(zip(series.planes, series.pixels, strict=True), start=1):
         instance = _copied(shared)
@@ -118,6 +123,7 @@ def _series_dataset(images: ImageSeries, identity: _Identity) -> Dataset:
     _describe_study(ds, images.header)
     _describe_scanner(ds, images.header)
     _describe_sequence(ds, images)
+    describe_method(ds, images)
     ds.SeriesNumber = images.header.initial_series_number or 1
     ds.SeriesDescription = text(series_description(images, 64), "LO")
     ds.ImageType = ["DERIVED", "PRIMARY", "M"]
@@ -193,6 +199,15 @@ def _describe_pixels(ds: Dataset, images: ImageSeries, slope: float, top: float)
     ds.RescaleType = "US"
     ds.WindowCenter, ds.WindowWidth = decimals(top / 2, top)
     ds.WindowCenterWidthExplanation = text(window_in_words(top), "LO")
+
+
+def _describe_map(ds: Dataset, label: MapLabel) -> None:
+    """Turn the description of the images into that of a map of them."""
+    ds.ImageType = ["DERIVED", "SECONDARY", "OTHER"]
+    ds.SeriesNumber = FIRST_MAP_SERIES + 100 * int(ds.SeriesNumber) + label.number
+    ds.SeriesDescription = text(f"knerve map: {label.title}", "LO")
+    ds.DerivationDescription = text(f"Map of {label.window}. {ds.DerivationDescription}", "ST")
+    ds.WindowCenterWidthExplanation = text(label.unit, "LO")
 
 
 def _describe_instance(ds: Dataset, images: ImageSeries, plane: Plane, number: int) -> None:

@@ -1,9 +1,11 @@
-"""Images as ISMRMRD (MRD) HDF5: group `dataset`, `image_0` = magnitude, `image_1` = complex on request."""
+"""Images as ISMRMRD (MRD) HDF5: group `dataset`, `image_0` = magnitude; on request `image_1` = complex, `image_2`, ... = maps."""
 
 from __future__ import annotations
 
 import xml.etree.ElementTree as ET
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import h5py
 import ismrmrd
@@ -11,19 +13,29 @@ import numpy as np
 from ismrmrd.hdf5 import image_header_dtype
 from numpy.typing import NDArray
 
+from knerve.datasets.map_series import MapLabel, map_label, map_series
 from knerve.datasets.plane_series import PlaneSeries
 from knerve.datasets.provenance import comments, plain_text, series_description
 from knerve.datasets.slice_planes import Plane
 from knerve.recon.images import ImageSeries
 
+if TYPE_CHECKING:
+    from knerve.recon.learned.maps.results import TrustMap
+
 _COMPLEX = np.dtype([("real", "<f4"), ("imag", "<f4")])
 _MAGNITUDE_SERIES = 0
 _COMPLEX_SERIES = 1
+_FIRST_MAP_SERIES = 2
+MAP_KEY = "KnerveMap"  # attribute that names a map
 _GROWTH_BYTES = 1 << 24  # of the file while it is built in memory
 
 
-def write_mrd_images(series: PlaneSeries, path: Path, *, complex_images: bool = False) -> None:
+def write_mrd_images(
+    series: PlaneSeries, path: Path, *, complex_images: bool = False, maps: Sequence[TrustMap] = ()
+) -> None:
     """Write `image_0` float32 (n, channel 1, z, y, x) in SNR units and, if asked for, `image_1` complex64.
+
+    Maps follow as `image_2`, ...; each says in its attributes which it is (`KnerveMap`) and in which unit.
 
     The file is laid out in memory first: on a full disk HDF5 can fail late, while closing, in ways hard to undo.
     """
@@ -32,13 +44,17 @@ def write_mrd_images(series: PlaneSeries, path: Path, *, complex_images: bool = 
         _write_series(group, series, _MAGNITUDE_SERIES, series.pixels)
         if complex_images:
             _write_series(group, series, _COMPLEX_SERIES, series.images.image.cpu().numpy())
+        for number, shown in enumerate(maps):
+            laid_out = map_series(series, shown)
+            label = map_label(shown, number)
+            _write_series(group, laid_out, _FIRST_MAP_SERIES + number, laid_out.pixels, label)
         file.flush()
         content = file.id.get_file_image()
     path.write_bytes(content)
 
 
-def image_attributes(images: ImageSeries, plane: Plane, top: float) -> str:
-    """The attributes of one image as `<ismrmrdMeta>` XML; `top` is the end of the grey window in SNR units."""
+def image_attributes(images: ImageSeries, plane: Plane, top: float, label: MapLabel | None = None) -> str:
+    """The attributes of one image, or of a map, as `<ismrmrdMeta>` XML; `top` is the end of the grey window in its unit."""
     header, contrast = images.header, plane.frame.contrast
     values: dict[str, list[str]] = {
         "DataRole": ["Image"],
@@ -53,6 +69,12 @@ def image_attributes(images: ImageSeries, plane: Plane, top: float) -> str:
         "WindowWidth": [f"{top:.6g}"],
         "Keep_image_geometry": ["1"],
     }
+    if label is not None:
+        values |= {
+            "SeriesDescription": [f"knerve map: {label.title}"],
+            MAP_KEY: [label.key],
+            "Unit": [label.unit],
+        }
     if contrast < len(header.te_ms):
         values["EchoTime"] = [repr(header.te_ms[contrast])]
     if contrast < len(header.ti_ms):
@@ -60,12 +82,14 @@ def image_attributes(images: ImageSeries, plane: Plane, top: float) -> str:
     return _meta_xml(values)
 
 
-def _write_series(group: h5py.Group, series: PlaneSeries, number: int, data: NDArray[np.generic]) -> None:
+def _write_series(
+    group: h5py.Group, series: PlaneSeries, number: int, data: NDArray[np.generic], label: MapLabel | None = None
+) -> None:
     images = series.images
     n_images, (ny, nx) = images.n_slices, data.shape[-2:]
     nz = images.image.shape[1] if images.is_3d else 1
     first_planes = [plane for plane in series.planes if plane.partition == 0]
-    attributes = [image_attributes(images, plane, series.window_top) for plane in first_planes]
+    attributes = [image_attributes(images, plane, series.window_top, label) for plane in first_planes]
     headers = np.zeros(n_images, image_header_dtype)
     for index, plane in enumerate(first_planes):
         _fill_header(headers[index], images, plane, number, attributes[index])

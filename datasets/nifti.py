@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 from pathlib import Path
 from types import ModuleType
 
@@ -10,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from knerve.datasets.plane_series import PlaneSeries
+from knerve.datasets.provenance import method_keys
 from knerve.datasets.slice_planes import Plane, VolumeKey, parallel_step, volume_key
 from knerve.recon.errors import OutputError
 
@@ -37,7 +39,8 @@ def require_nibabel() -> ModuleType:
 def write_nifti(series: PlaneSeries, folder: Path) -> tuple[str, ...]:
     """Write `image.nii.gz`, or a numbered file for each repetition, contrast, set and phase, into the new folder.
 
-    Voxels are magnitude in SNR units, float32, (x, y, z) with z along `slice_dir`. Returns notes for the user.
+    Voxels are magnitude in SNR units, float32, (x, y, z) with z along `slice_dir`. Beside each file of compressed sensing or
+    deep learning stands a JSON that says so in the keys of BIDS. Returns notes for the user.
 
     Raises:
         OutputError: nibabel is not installed.
@@ -114,3 +117,7 @@ def _save(nibabel: ModuleType, series: PlaneSeries, path: Path, stack: Stack, st
     image.header.set_xyzt_units(xyz="mm")
     image.header["descrip"] = f"knerve {series.images.method}, SNR units, research use only".encode()[:79]
     nibabel.save(image, path)
+    keys = method_keys(series.images)
+    if keys:
+        text = json.dumps(keys, indent=2) + "\n"
+        path.with_name(path.name.removesuffix(".nii.gz") + ".json").write_text(text, encoding="utf-8")

@@ -14,6 +14,8 @@ _METHOD_IN_WORDS = {
     "zero-filled": "zero-filled Fourier reconstruction with combined coils",
     "sense": "SENSE, least-squares parallel imaging",
     "cs": "compressed sensing, wavelet-regularised parallel imaging",
+    "dl": "compressed sensing refined by a trained network within bounds",
+    "denoise": "denoised by a trained network within bounds",
 }
 
 
@@ -48,6 +50,17 @@ def series_description(images: ImageSeries, longest: int) -> str:
     suffix = f"knerve {images.method}"
     name = plain_text(images.header.series_description or images.header.protocol_name)
     return f"{name[: longest - len(suffix) - 1].rstrip()} {suffix}".strip()
+
+
+def method_keys(images: ImageSeries) -> dict[str, object]:
+    """Deep learning and compressed sensing under the names of BIDS, as dcm2niix writes them; only what applies."""
+    keys: dict[str, object] = {}
+    if images.method in ("cs", "dl"):
+        keys["CompressedSensingFactor"] = round(images.acceleration, 3)
+    if images.method in ("dl", "denoise"):
+        keys["DeepLearning"] = True
+        keys["DeepLearningDetails"] = f"knerve {software_version()} {images.method}"
+    return keys
 
 
 def plain_text(text: str) -> str:

@@ -8,6 +8,7 @@ import platform
 import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,9 @@ from knerve.datasets.provenance import plain_text, software_version
 from knerve.datasets.slice_planes import Plane, direction_letters
 from knerve.datasets.staged_output import FILES_KEY, MARKER_KEY
 from knerve.recon.images import RESEARCH_USE, ImageSeries
+
+if TYPE_CHECKING:
+    from knerve.recon.learned.maps.results import TrustMaps
 
 REPORT_VERSION = 1
 _PACKAGES = ("knerve", "torch", "numpy", "h5py", "pydicom")
@@ -29,14 +33,15 @@ def report_data(
     source: str = "",
     notes: tuple[str, ...] = (),
     files: Iterable[str] = (),
+    trust: TrustMaps | None = None,
 ) -> dict[str, object]:
     """Everything a physicist would ask about this reconstruction, as plain names, numbers and lists.
 
     Holds no patient data; of `source` only the file name. `snr` is the series' `snr_summary`; `notes` are added to those of
-    the images.
+    the images; `trust`, if maps were made, adds its numbers.
     """
     images = series.images
-    return {
+    document: dict[str, object] = {
         MARKER_KEY: REPORT_VERSION,
         "research_use": RESEARCH_USE,
         "source": plain_text(re.split(r"[\\/]", source)[-1]),
@@ -53,6 +58,13 @@ def report_data(
         "notes": [plain_text(note) for note in (*images.notes, *notes)],
         FILES_KEY: sorted(files),
     }
+    if trust is not None and trust.slices:
+        document["trust"] = {
+            "verdict": trust.verdict,
+            "slices": plain_values([each.as_dict() for each in trust.slices]),
+            "seconds": plain_values(dict(trust.seconds)),
+        }
+    return document
 
 
 def report_json(report: Mapping[str, object]) -> str:

@@ -81,20 +81,32 @@ def _maps(series: PlaneSeries) -> str:
 
 def _map(values: NDArray[np.float32], inside: NDArray[np.bool_], plane: Plane, colours: str, name: str) -> str:
     top = float(np.percentile(values[inside] if inside.any() else values, 99)) or 1.0
+    return colour_figure(values, top, plane, colours, name)
+
+
+def colour_figure(
+    values: NDArray[np.float32], top: float, plane: Plane, colours: str, caption: str, unit: str = "", below: str = ""
+) -> str:
+    """A figure of a map (y, x) in colours, 0 to `top`, with its colour bar and, if given, HTML below that.
+
+    Pixels of value 0 are black, whatever the colours begin with: nothing is known there.
+    """
     palette = np.rint(colormaps[colours](np.arange(256))[:, :3] * 255).astype(np.uint8)
     stops = ", ".join("#" + bytes(palette[level]).hex() for level in range(0, 256, 51))
     scale = (
         f'<div class="scale"><span>0</span><i style="background: linear-gradient(to right, {stops})"></i>'
-        f"<span>{top:.3g}</span></div>"
+        f"<span>{escape(f'{top:.3g} {unit}'.strip())}</span></div>"
     )
-    return _figure(palette[to_grey(values, top)], plane, name, below=scale)
+    picture = np.where((values == 0)[..., None], np.uint8(0), palette[to_grey(values, top)])
+    return picture_figure(picture, plane, caption, below=scale + below)
 
 
 def _grey_figure(series: PlaneSeries, index: int, caption: str) -> str:
-    return _figure(to_grey(series.pixels[index], series.window_top), series.planes[index], caption)
+    return picture_figure(to_grey(series.pixels[index], series.window_top), series.planes[index], caption)
 
 
-def _figure(values: NDArray[np.uint8], plane: Plane, caption: str, below: str = "") -> str:
+def picture_figure(values: NDArray[np.uint8], plane: Plane, caption: str, below: str = "") -> str:
+    """A figure of a grey (y, x) or colour (y, x, 3) picture, with HTML below its caption."""
     picture = square_picture(values, plane.spacing_mm)
     picture.thumbnail((_LARGEST_EDGE, _LARGEST_EDGE))
     return (

@@ -14,8 +14,14 @@ from knerve.datasets.report_figures import ReportFigures
 _UNKNOWN = "unknown"
 
 
-def report_page(report: Mapping[str, Any], figures: ReportFigures) -> str:
-    """The HTML text for the `report_data` of a series and its figures; everything from the raw file's header is escaped."""
+def report_page(report: Mapping[str, Any], figures: ReportFigures, trust: str = "") -> str:
+    """The HTML text for the `report_data` of a series and its figures; everything from the raw file's header is escaped.
+
+    Args:
+        report: the numbers.
+        figures: the images.
+        trust: the section of `trust_section`, if maps were made.
+    """
     room = files("knerve.datasets")
     return Template(room.joinpath("report.html").read_text(encoding="utf-8")).substitute(
         style=room.joinpath("report.css").read_text(encoding="utf-8"),
@@ -27,6 +33,7 @@ def report_page(report: Mapping[str, Any], figures: ReportFigures) -> str:
         pictures=figures.pictures,
         window=escape(figures.caption),
         maps=figures.maps,
+        trust=trust,
         noise=_noise(report["noise"]),
         time=_time(report["seconds"]),
         geometry=_geometry(report["geometry"]),

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal, cast
 import typer
 
 from knerve.bench.command import register as register_bench_command
+from knerve.denoise_command import register as register_denoise_command
 from knerve.recon.errors import SettingsError
 from knerve.recon.settings import Compression, Settings, SnrMap
 from knerve.recon_job import reconstruct_file
@@ -121,6 +122,12 @@ def recon(
     stream: Annotated[
         bool, typer.Option("--stream", help="Take ISMRMRD readouts one by one, as `knerve serve` does.")
     ] = False,
+    maps: Annotated[
+        bool,
+        typer.Option(
+            "--maps", help="Maps of how far to trust images of cs and dl (ten times the work); of others the noise."
+        ),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Reconstruct one raw file and write the images where --out says."""
@@ -151,6 +158,7 @@ def recon(
             formats=frozenset(map(str, formats or ())),
             complex_images=complex_images,
             stream=stream,
+            maps=maps,
         )
 
 
@@ -224,6 +232,7 @@ def _check_words(check: Mapping[str, Any]) -> str:
 register_serve_commands(app)
 register_bench_command(app)
 register_simulate_command(app)
+register_denoise_command(app)
 register_train_command(app)
 
 

@@ -19,6 +19,7 @@ from knerve.terminal import Terminal, facts_table
 
 if TYPE_CHECKING:
     from knerve.recon.images import ImageSeries
+    from knerve.recon.learned.maps.results import TrustMaps
 
 NOT_ISMRMRD = (".cfl", ".hdr", ".dat")
 
@@ -33,6 +34,7 @@ def reconstruct_file(
     formats: frozenset[str],
     complex_images: bool,
     stream: bool,
+    maps: bool = False,
 ) -> None:
     """Read, reconstruct, write, and say what was done.
 
@@ -45,6 +47,7 @@ def reconstruct_file(
         formats: of the images; none for the usual ones.
         complex_images: whether to write these too.
         stream: whether to take the readouts one by one.
+        maps: whether to make trust maps of the images too.
 
     Raises:
         KnerveError: the file cannot be read, reconstructed or written.
@@ -75,16 +78,37 @@ def reconstruct_file(
             images = reconstruct(scan, settings, on_slices_done)
         images = replace(images, seconds=seconds | images.seconds)
     talk.notes(images.notes)
+    trust = _trust_maps(talk, raw, settings, group, images) if maps else None
+    if trust is not None:
+        images = replace(images, notes=images.notes + trust.notes)
     talk.step(f"Writing {out}")
     started = time.perf_counter()
     from knerve.datasets.saving import save_images
 
     with cpu_threads(settings.threads):
-        save_images(images, out, formats=formats, complex_images=complex_images, source=raw.name)
+        save_images(images, out, formats=formats, complex_images=complex_images, source=raw.name, trust=trust)
     report = json.loads((out / "report.json").read_text(encoding="utf-8"))
     report["seconds"]["save"] = time.perf_counter() - started
     talk.notes(tuple(report["notes"]))
     talk.answer({"out": out} | report, facts_table(_summary(report, out)), report["research_use"])
+
+
+def _trust_maps(
+    talk: Terminal, raw: Path, settings: Settings, group: str | None, images: ImageSeries
+) -> TrustMaps | None:
+    """How far the images can be trusted, from the raw data once more; of linear methods the noise map alone."""
+    from knerve.datasets.reading import read_raw
+    from knerve.recon.learned.maps.captions import noise_alone
+    from knerve.recon.learned.maps.trust_maps import METHODS_WITH_MAPS, trust_maps
+
+    if settings.method not in METHODS_WITH_MAPS:
+        return None if images.noise_level is None or images.is_3d else noise_alone(images.noise_level)
+    with _whole_file(raw) as file:
+        scan = read_raw(file, group=group)
+    with talk.slices("Trust maps, about ten reconstructions each") as on_slices_done:
+        trust = trust_maps(scan, settings, on_slices_done)
+    talk.notes(trust.notes)
+    return trust
 
 
 def _streamed(talk: Terminal, raw: Path, settings: Settings, group: str | None) -> ImageSeries | None:
@@ -125,6 +149,7 @@ def _summary(report: Mapping[str, Any], out: Path) -> dict[str, str]:
         quality = f"{snr['median_snr']:.3g} (median in the object)"
         if snr["g_factor_median"] is not None:
             quality += f", g-factor {snr['g_factor_median']:.3g}"
+    trust = {"maps": _trust_words(report["trust"])} if "trust" in report else {}
     return {
         "images": f"{report['scan']['n_images']} of {' x '.join(map(str, report['geometry']['matrix']))}",
         "method": f"{report['method']}, acceleration {report['acceleration']:.3g}",
@@ -132,6 +157,12 @@ def _summary(report: Mapping[str, Any], out: Path) -> dict[str, str]:
         "SNR": quality,
         "seconds": ", ".join(f"{stage.replace('_', ' ')} {value:.2f}" for stage, value in seconds.items()),
         "seconds in all": f"{sum(seconds.values()):.1f}",
+        **trust,
         "written to": f"{out}/: "
         + ", ".join([*files, *(f"{folder}/ ({counted(n, 'file')})" for folder, n in folders.items())]),
     }
+
+
+def _trust_words(trust: Mapping[str, Any]) -> str:
+    """What the maps say in one line, and what they took."""
+    return f"{trust['verdict']} Made in {sum(trust['seconds'].values()):.1f} s."

@@ -68,6 +68,10 @@ def serve(
             min=0, metavar="S", help="Seconds after the last readout when images go out, quick ones if need be."
         ),
     ] = None,
+    reuse: Annotated[
+        bool,
+        typer.Option(help="Use the coil sensitivities of the scan before where they explain the new one as well."),
+    ] = True,
     json_logs: Annotated[bool, typer.Option("--json-logs", help="Log one JSON object a line.")] = False,
     tls_cert: Annotated[
         Path | None, typer.Option(metavar="PEM", help="Encrypt: our certificate.", rich_help_panel=TLS)
@@ -84,13 +88,13 @@ def serve(
     if (tls_cert is None) != (tls_key is None) or (tls_client_ca is not None and tls_cert is None):
         raise typer.BadParameter("--tls-cert and --tls-key belong together, and --tls-client-ca needs both.")
     with terminal(as_json=False) as talk:
+        from knerve.server.desk import Desk
         from knerve.server.dicom_peer import peer_of
         from knerve.server.housekeeping import GIB, Keeping
         from knerve.server.listener import Listener
         from knerve.server.log_lines import log_to_stderr
         from knerve.server.recovery import recover
         from knerve.server.services import Services, ServiceSettings
-        from knerve.server.session import Desk
         from knerve.server.spool import Spool
         from knerve.server.stopping import told_to_stop, wind_down
         from knerve.server.workers import Workers
@@ -107,7 +111,14 @@ def serve(
         log_to_stderr(as_json=json_logs)
         with closing(Spool(spool)) as kept, closing(Workers()) as workers, closing(Services(kept, settings)) as beside:
             left = kept.unfinished()
-            desk = Desk(kept, workers.run, read_along=workers.read_along, budget_s=budget, bulletin=beside.bulletin)
+            desk = Desk(
+                kept,
+                workers.run,
+                read_along=workers.read_along,
+                budget_s=budget,
+                bulletin=beside.bulletin,
+                reuses_coils=reuse,
+            )
             with (
                 closing(Listener(desk, host, port, tally=beside.tally, door=door)) as listener,
                 told_to_stop(listener.close) as stopping,

@@ -53,7 +53,7 @@ def _series(frames: tuple[Frame, ...], n_partitions: int | None = None) -> Image
 
 
 def _names(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.iterdir())
+    return sorted(path.name for path in folder.glob("*.nii.gz"))
 
 
 def _sorted_by_value(volume: Any) -> tuple[np.ndarray, np.ndarray]:

@@ -69,7 +69,7 @@ def test_everything_in_one_folder(tmp_path: Path, images: ImageSeries) -> None:
 
 def test_all_formats_and_complex_images(tmp_path: Path, images: ImageSeries) -> None:
     save_images(images, tmp_path / "out", formats=FORMATS, complex_images=True)
-    assert _tree(tmp_path / "out") == sorted([*BASIC, "nifti/image.nii.gz"])
+    assert _tree(tmp_path / "out") == sorted([*BASIC, "nifti/image.json", "nifti/image.nii.gz"])
     with h5py.File(tmp_path / "out" / "images.h5") as file:
         assert list(file["dataset"]) == ["image_0", "image_1"]
 
