@@ -19,12 +19,12 @@ import numpy as np
 from fault_rig import Finding, Server, play, resident_mib, until
 from malformed_streams import complaints
 
+from knerve.server.desk import Desk, Patience
 from knerve.server.framing import Frame
 from knerve.server.job import Job
 from knerve.server.journal import JournalReader
 from knerve.server.listener import Listener
 from knerve.server.messages import IMAGE_HEAD, Image, MessageId
-from knerve.server.session import Desk, Patience
 from knerve.server.spool import Spool
 from knerve.server.wire import encode
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import resource
@@ -31,12 +32,12 @@ from fault_rig import (
 )
 from numpy.typing import NDArray
 
+from knerve.server.desk import Desk
 from knerve.server.image_file import image_messages
 from knerve.server.job import Job
 from knerve.server.journal import JournalReader
 from knerve.server.listener import Listener
 from knerve.server.messages import MessageId
-from knerve.server.session import Desk
 from knerve.server.session_record import UNFINISHED
 from knerve.server.spool import SessionFolder, Spool
 
@@ -215,11 +216,14 @@ def _play_with_death(server: Server, scan: Sequence[bytes], place: str) -> Answe
         if place == "out of memory":
             for worker in busy:
                 size = int(Path(f"/proc/{worker}/statm").read_text(encoding="ascii").split()[0]) * 4096
-                resource.prlimit(worker, resource.RLIMIT_AS, (size + MIB, size + MIB))
+                resource.prlimit(worker, resource.RLIMIT_AS, (size + MIB, resource.RLIM_INFINITY))
         elif busy:
             time.sleep(0.002 * len(scan) if place == "receiving" else 0.0052 * len(scan))
             os.kill(busy[0], signal.SIGSEGV)
     client.join()
+    for worker in server.workers():  # who survived has room again
+        with contextlib.suppress(ProcessLookupError):
+            resource.prlimit(worker, resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
     return answers[0]
 
 

@@ -27,6 +27,7 @@ from pathlib import Path
 import numpy as np
 
 from knerve.recon.errors import KnerveError
+from knerve.server.desk import Desk, Patience
 from knerve.server.framing import Frame
 from knerve.server.job import Job
 from knerve.server.listener import Listener
@@ -47,7 +48,6 @@ from knerve.server.messages import (
     Waveform,
 )
 from knerve.server.raw_file import write_raw_file
-from knerve.server.session import Desk, Patience
 from knerve.server.spoken import info
 from knerve.server.spool import SessionFolder, Spool
 from knerve.server.wire import encode, read_messages

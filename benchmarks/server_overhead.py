@@ -22,6 +22,7 @@ from pathlib import Path
 
 import numpy as np
 
+from knerve.server.desk import Desk
 from knerve.server.listener import Listener
 from knerve.server.messages import (
     IMAGE_HEAD,
@@ -32,7 +33,6 @@ from knerve.server.messages import (
     Header,
     Image,
 )
-from knerve.server.session import Desk
 from knerve.server.spool import Spool
 from knerve.server.wire import encode, read_messages
 

@@ -1,12 +1,13 @@
-"""How long after the last readout of a slice its image is there, over loopback, as the client sees it.
+"""How long after the last readout of a slice its images are there, over loopback, as the client sees it.
 
-    python benchmarks/stream_latency.py navigate.h5 --out latency.json
+    python benchmarks/stream_latency.py navigate.h5 --config dl --runs 3 --out latency.json
 
-A raw file is played to a server in a process of its own by the time stamps of its readouts, first to one that reconstructs
-while the scan arrives, then to one that begins when it has ended. A wait runs from the moment at which the last readout of a
-slice has been handed to the system to the moment at which the last byte of its image is received. Messages are made before the
-clock starts, so that playing them takes no time from the reconstruction. With --speed 2 the scan plays twice as fast; with
---lead 8 only its last 8 seconds play in real time, and what comes before at once.
+A raw file is played by the time stamps of its readouts to servers in processes of their own, in turns: one that reconstructs
+while the scan arrives and remembers the coils of the scan before ("stream": its first run has nothing to remember), one that
+does not ("anew"), and one that begins when the scan has ended ("batch"). A wait runs from the moment at which the last readout
+of a slice has been handed to the system to the moment at which the last byte of its image is received, for each method that
+made one. Messages are made before the clock starts, so that playing them takes no time from the reconstruction. With --speed 2
+the scan plays twice as fast; with --lead 8 only its last 8 seconds play in real time, and what comes before at once.
 """
 
 from __future__ import annotations
@@ -14,28 +15,33 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import socket
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Thread
-from typing import IO
+from typing import IO, Any
 
 import h5py
 import numpy as np
 
+from knerve.recon.stream_reuse import REUSED
+from knerve.server.desk import Desk
 from knerve.server.listener import Listener
 from knerve.server.messages import READOUT_HEAD, Acquisition, Close, ConfigFile, Header, Image, Text
-from knerve.server.session import Desk
 from knerve.server.spool import Spool
 from knerve.server.wire import encode, read_messages
 from knerve.server.workers import Workers
 
+PATHS = ("stream", "anew", "batch")
+METHOD = re.compile(r"knerve ([a-z-]+)</value>")
 SECONDS_PER_STAMP = 2.5e-3
 NOISE_FLAG = np.uint64(1 << 18)
 READOUTS_AT_ONCE = 64
@@ -73,7 +79,8 @@ def load(raw: Path, speed: float, lead_s: float | None) -> Played:
 def serve(spool: Path, path: str) -> None:
     """A server that tells its port and serves until it is killed."""
     with closing(Spool(spool)) as kept, closing(Workers()) as workers:
-        desk = Desk(kept, workers.run, read_along=workers.read_along if path == "stream" else None)
+        read_along = None if path == "batch" else workers.read_along
+        desk = Desk(kept, workers.run, read_along=read_along, reuses_coils=path == "stream")
         listener = Listener(desk, port=0)
         print(listener.port, flush=True)
         listener.serve()
@@ -112,12 +119,12 @@ def _children(process: int) -> list[int]:
 
 
 class Answers(Thread):
-    """What the server answers, each with its moment."""
+    """What the server answers, each with its moment; images by the method that made them, and by slice."""
 
     def __init__(self, answers: IO[bytes]) -> None:
         super().__init__(name="answers", daemon=True)
         self._answers = answers
-        self.images: dict[int, float] = {}
+        self.images: dict[str, dict[int, float]] = {}
         self.words: list[str] = []
         self.closed = 0.0
 
@@ -125,13 +132,15 @@ class Answers(Thread):
         """Receive up to CLOSE."""
         for message in read_messages(self._answers):
             if isinstance(message, Image):
-                self.images.setdefault(int(message.head["slice"]), time.perf_counter())
+                found = METHOD.search(message.attributes)
+                images = self.images.setdefault(found[1] if found else "unnamed", {})
+                images.setdefault(int(message.head["slice"]), time.perf_counter())
             elif isinstance(message, Text):
                 self.words.append(message.text)
         self.closed = time.perf_counter()
 
 
-def play(scan: Played, port: int, config: str, server: int) -> dict[str, object]:
+def play(scan: Played, port: int, config: str, server: int) -> dict[str, Any]:
     """Play a scan once; the waits of all slices."""
     last_sent: dict[int, float] = {}
     with socket.create_connection(("127.0.0.1", port)) as connection, connection.makefile("rb") as stream:
@@ -151,34 +160,59 @@ def play(scan: Played, port: int, config: str, server: int) -> dict[str, object]
         answers.join()
         others = CpuClock.now(server).cores_of_others_since(clock)
     last_sent.pop(-1, None)
-    if answers.images.keys() != last_sent.keys():
-        raise SystemExit(f"{len(answers.images)} of {len(last_sent)} images came. The server said: {answers.words}")
+    if not answers.images or max(map(len, answers.images.values())) < len(last_sent):
+        raise SystemExit(f"{answers.images} came of {len(last_sent)} slices. The server said: {answers.words}")
     end = max(last_sent.values())
-    waits = {number: answers.images[number] - moment for number, moment in sorted(last_sent.items())}
     return {
-        "waits_s": {number: round(wait, 3) for number, wait in waits.items()},
-        "median_s": round(statistics.median(waits.values()), 3),
-        "largest_s": round(max(waits.values()), 3),
-        "first_image_after_scan_s": round(min(answers.images.values()) - end, 3),
-        "last_image_after_scan_s": round(max(answers.images.values()) - end, 3),
+        "methods": {method: waits(images, last_sent) for method, images in answers.images.items()},
+        "coils_of_scan_before": any(REUSED in words for words in answers.words),
+        "said": [words for words in answers.words if REUSED not in words],
         "close_after_scan_s": round(answers.closed - end, 3),
         "cores_of_others": round(others, 2),
         "largest_delay_of_player_s": round(behind, 3),
     }
 
 
-def measure(scan: Played, path: str, config: str, runs: int) -> list[dict[str, object]]:
-    """Play a scan to a fresh server, several times."""
+def waits(images: dict[int, float], last_sent: dict[int, float]) -> dict[str, Any]:
+    """Distribution of the waits of one method's images."""
+    each = {number: images[number] - moment for number, moment in sorted(last_sent.items()) if number in images}
+    end, in_order = max(last_sent.values()), sorted(each.values())
+    last = max(last_sent, key=lambda number: last_sent[number])
+    return {
+        "waits_s": {number: round(wait, 3) for number, wait in each.items()},
+        "n": len(each),
+        "median_s": round(statistics.median(in_order), 3),
+        "p90_s": round(in_order[int(0.9 * (len(in_order) - 1))], 3),
+        "largest_s": round(in_order[-1], 3),
+        "last_slice_s": round(each.get(last, float("nan")), 3),
+        "first_image_after_scan_s": round(min(images.values()) - end, 3),
+        "last_image_after_scan_s": round(max(images.values()) - end, 3),
+    }
+
+
+@contextmanager
+def serving(path: str) -> Iterator[tuple[int, int]]:
+    """Port and process of a fresh server."""
     with tempfile.TemporaryDirectory() as folder:
         command = (sys.executable, __file__, "--serve", f"{folder}/spool", "--path", path)
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
             assert server.stdout is not None, "a pipe was asked for"
             try:
-                port = int(server.stdout.readline())
-                time.sleep(WARMING_UP_S)
-                return [play(scan, port, config, server.pid) for _ in range(runs)]
+                yield int(server.stdout.readline()), server.pid
             finally:
                 server.terminate()
+
+
+def measure(scan: Played, paths: list[str], config: str, runs: int) -> dict[str, list[dict[str, Any]]]:
+    """Play a scan to servers in turns."""
+    with ExitStack() as opened:
+        servers = {path: opened.enter_context(serving(path)) for path in paths}
+        time.sleep(WARMING_UP_S * len(paths))
+        results: dict[str, list[dict[str, Any]]] = {path: [] for path in paths}
+        for _ in range(runs):
+            for path, (port, server) in servers.items():
+                results[path].append(play(scan, port, config, server))
+        return results
 
 
 def main() -> None:
@@ -190,7 +224,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=1, help="of each path")
     parser.add_argument("--speed", type=float, default=1.0)
     parser.add_argument("--lead", type=float, metavar="S", help="play only the last seconds in real time")
-    parser.add_argument("--paths", nargs="+", default=["stream", "batch"], choices=("stream", "batch"))
+    parser.add_argument("--paths", nargs="+", default=PATHS, choices=PATHS)
     parser.add_argument("--serve", type=Path, metavar="SPOOL", help=argparse.SUPPRESS)
     parser.add_argument("--path", default="stream", help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -200,7 +234,7 @@ def main() -> None:
     if options.raw is None:
         parser.error("RAW is needed")
     scan = load(options.raw, options.speed, options.lead)
-    results = {path: measure(scan, path, options.config, options.runs) for path in options.paths}
+    results = measure(scan, options.paths, options.config, options.runs)
     document = {
         "raw": options.raw.name,
         "readouts": len(scan.readouts),
@@ -211,18 +245,14 @@ def main() -> None:
         "paths": results,
     }
     options.out.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
-    columns = (
-        "median_s",
-        "largest_s",
-        "first_image_after_scan_s",
-        "last_image_after_scan_s",
-        "close_after_scan_s",
-        "cores_of_others",
-    )
-    print(f"{'path':8} run  " + "  ".join(f"{name:>24}" for name in columns))
-    for path, runs in results.items():
-        for number, run in enumerate(runs, 1):
-            print(f"{path:8} {number:3}  " + "  ".join(f"{run[name]:24}" for name in columns))
+    columns = ("n", "median_s", "p90_s", "largest_s", "last_slice_s", "last_image_after_scan_s")
+    print(f"{'path':7} run {'coils':6} {'method':12}" + "".join(f"{name:>25}" for name in columns) + f"{'others':>9}")
+    for path, played in results.items():
+        for number, run in enumerate(played, 1):
+            coils = "before" if run["coils_of_scan_before"] else "own"
+            for method, found in run["methods"].items():
+                figures = "".join(f"{found[name]:25}" for name in columns)
+                print(f"{path:7} {number:3} {coils:6} {method:12}{figures}{run['cores_of_others']:9}")
 
 
 if __name__ == "__main__":

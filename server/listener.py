@@ -17,10 +17,11 @@ from functools import partial
 from threading import BoundedSemaphore, Condition, Thread
 
 from knerve.server.connection import Outbox, SocketSource, hang_up
+from knerve.server.desk import Desk
 from knerve.server.errors import ServerError
 from knerve.server.log_lines import told
 from knerve.server.mrd2_bridge import FIRST_BYTES, serve_mrd2
-from knerve.server.session import Desk, Session
+from knerve.server.session import Session
 from knerve.server.spoken import error
 from knerve.server.tally import Tally
 from knerve.server.visit import Visit, serving

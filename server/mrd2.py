@@ -18,7 +18,8 @@ from knerve.server.framing import DEFAULT_LIMITS, Source
 from knerve.server.limits import Limits
 from knerve.server.messages import READOUT_HEAD, WAVEFORM_HEAD, Acquisition, Image, Message, Waveform
 from knerve.server.mrd2_header import xml_of
-from knerve.server.yardl import Taker, Value, read_number, write_number, write_text
+from knerve.server.yardl import Value
+from knerve.server.yardl_bytes import Taker, read_number, write_number, write_text
 from knerve.server.yardl_schema import MAGIC, read_schema
 
 NS_PER_STAMP = 2_500_000  # of the usual scanner clock, which version 1 counts in

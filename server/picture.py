@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 
 from knerve.datasets.provenance import GEOMETRY_UNKNOWN
 from knerve.datasets.xml_node import XmlNode
-from knerve.server.job import FALLBACK_SERIES
 from knerve.server.messages import Image
 
 LABEL = re.compile(r"\b(FALLBACK|INCOMPLETE(?: \(\d+(?: of \d+)? readouts\))?)(?=\s|$)")
@@ -67,8 +66,6 @@ class Picture:
     def label(self) -> str:
         """FALLBACK or INCOMPLETE, with its numbers; nothing for what is as good as it was meant to be."""
         found = [match[0] for match in LABEL.finditer(self._text("SeriesDescription"))]
-        if self.place[0] == FALLBACK_SERIES and "FALLBACK" not in found:
-            found.append("FALLBACK")
         return ", ".join(found)
 
     @cached_property

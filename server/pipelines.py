@@ -13,6 +13,7 @@ PIPELINES: Mapping[str, Settings] = {
     DEFAULT: Settings(),
     "cs": Settings(method="cs"),
     "sense": Settings(method="sense"),
+    "dl": Settings(method="dl"),
     "zero-filled": Settings(method="zero-filled"),
 }
 ENDINGS = (".xml", ".json")

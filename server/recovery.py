@@ -5,13 +5,13 @@ from __future__ import annotations
 import logging
 from dataclasses import replace
 
+from knerve.server.desk import Reconstruct
 from knerve.server.errors import StoppedError, WorkerError
 from knerve.server.framing import Frame
 from knerve.server.job import Job
 from knerve.server.journal import JournalReader
 from knerve.server.log_lines import Value, told
 from knerve.server.messages import MessageId, Text
-from knerve.server.session import Reconstruct
 from knerve.server.session_record import SessionRecord, State
 from knerve.server.spoken import is_error
 from knerve.server.spool import SessionFolder, now

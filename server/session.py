@@ -12,20 +12,17 @@ Whatever happens, the client is told why in a TEXT and gets a CLOSE: a session w
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
-from functools import partial
+from dataclasses import replace
 
 from knerve.datasets.mrd_header import parse_header
 from knerve.datasets.wording import counted
 from knerve.recon.errors import KnerveError, RawDataError
-from knerve.server.bulletin import NOBODY_LOOKS, Bulletin
 from knerve.server.connection import Outbox, SocketSource
+from knerve.server.desk import Desk
 from knerve.server.errors import OutOfOrderError, SilentClientError, WorkerError
-from knerve.server.framing import DEFAULT_LIMITS, Frame, read_frame
+from knerve.server.framing import Frame, read_frame
 from knerve.server.job import Job
 from knerve.server.journal import JournalWriter
-from knerve.server.limits import Limits
 from knerve.server.messages import (
     Acquisition,
     Close,
@@ -43,57 +40,14 @@ from knerve.server.messages import (
 from knerve.server.pipelines import Choice, choice_of_name, choice_of_parameters, choice_of_text
 from knerve.server.queries import answer_to
 from knerve.server.spoken import error, info, warning
-from knerve.server.spool import SessionFolder, SessionRecord, Spool, State, now
-from knerve.server.stream_companion import Companion, ReadAlong
+from knerve.server.spool import SessionFolder, SessionRecord, State, now
+from knerve.server.stream_companion import Companion
 from knerve.server.stream_delivery import Delivery
 from knerve.server.wire import decode
 
 log = logging.getLogger(__name__)
 
-Reconstruct = Callable[[Job], Iterator[Frame]]
 GRACE_S = 2.0  # beyond its budget, before a process that says nothing is given up
-
-
-@dataclass(frozen=True)
-class Patience:
-    """How long a session waits, in seconds.
-
-    Attributes:
-        handshake_s: from connecting to the header.
-        silence_s: between two messages of a scan; scanners pause.
-        message_s: from the first to the last byte of one message.
-        sending_s: for the client to take one message.
-        farewell_s: for bytes that still come after our CLOSE.
-    """
-
-    handshake_s: float = 10.0
-    silence_s: float = 120.0
-    message_s: float = 30.0
-    sending_s: float = 30.0
-    farewell_s: float = 5.0
-
-
-@dataclass(frozen=True)
-class Desk:
-    """What all sessions of a server share.
-
-    Attributes:
-        spool: where they are kept.
-        reconstruct: does a job whose session has ended.
-        patience: how long they wait for the client.
-        limits: of messages.
-        read_along: begins a job whose session is still being received; None for none of them.
-        budget_s: seconds after the last readout when what is finished must go out; None for as long as it takes.
-        bulletin: what they report to; nobody looks at it by default.
-    """
-
-    spool: Spool
-    reconstruct: Reconstruct
-    patience: Patience = Patience()
-    limits: Limits = DEFAULT_LIMITS
-    read_along: ReadAlong | None = None
-    budget_s: float | None = None
-    bulletin: Bulletin = field(default_factory=partial(Bulletin, NOBODY_LOOKS))
 
 
 class Session:
@@ -189,6 +143,7 @@ class Session:
             reads_along,
             self._delivery.sent,
             self._desk.budget_s,
+            self._desk.reuses_coils,
         )
 
     def _next_frame(self) -> Frame | None:
@@ -296,6 +251,9 @@ class Session:
         if wants_images and not self._delivery.sent and not self._delivery.refused:
             self._delivery.refused = True
             self._say(error("The reconstruction made no image; please report this."))
+        if self._delivery.refused and folder.lacks_room():
+            self._say(warning("The disk is full: the images are made when there is room and the server starts again."))
+            return
         self._record = replace(self._record, state="failed" if self._delivery.refused else ended)
         folder.write(self._record)
         received, made = counted(self._record.n_readouts, "readout"), counted(len(self._delivery.sent), "image")

@@ -7,7 +7,7 @@
     session.json     how far the session got
 
 Beside the folders lie `index.sqlite` (session_index.py) and, where images are sent on, `deliveries.sqlite` (deliveries.py).
-A session that a killed server left open is finished when the next one starts (recovery.py).
+A session that was left open, by a killed server or for want of room, is finished when the next one starts (recovery.py).
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from knerve.server.session_record import State as State
 from knerve.server.visit import Visit, current_visit
 
 GONE = ".gone."
+ROOM_BESIDE_RAW_FILE = 64 << 20  # bytes, for images and DICOM
 SESSION_NAME = re.compile(r"\d{8}T\d{6}-[0-9a-f]{8}")
 
 
@@ -108,6 +109,11 @@ class SessionFolder:
         except OSError as error:
             raise SpoolError(f"The state of the session cannot be kept: {error}. Check the spool folder.") from error
         self._tell(record)
+
+    def lacks_room(self) -> bool:
+        """Whether the disk has no room for what is made of the journal."""
+        needed = self.journal.stat().st_size + ROOM_BESIDE_RAW_FILE
+        return shutil.disk_usage(self.path).free < needed
 
     def read(self) -> SessionRecord | None:
         """How far the session got; None where nobody knows."""

@@ -7,7 +7,7 @@ import numpy as np
 from knerve.server.bulletin import Notice
 from knerve.server.connection import Outbox
 from knerve.server.framing import Frame
-from knerve.server.job import FALLBACK_SERIES
+from knerve.server.job import PREVIEW_SERIES
 from knerve.server.messages import IMAGE_HEAD, MessageId, Text
 from knerve.server.spoken import is_error
 from knerve.server.wire import decode
@@ -19,7 +19,7 @@ class Delivery:
     Attributes:
         words: the last TEXT; nothing before the first.
         refused: whether one of them said why there are no images.
-        sent: `image_index` of the images that went out, fallbacks not counted.
+        sent: `image_index` of the images that went out, previews not counted.
     """
 
     def __init__(self, outbox: Outbox, notice: Notice) -> None:
@@ -37,7 +37,7 @@ class Delivery:
             self.refused |= is_error(message.text)
         else:
             head = np.frombuffer(frame.content, IMAGE_HEAD, 1)[0]
-            if head["image_series_index"] != FALLBACK_SERIES:
+            if head["image_series_index"] != PREVIEW_SERIES:
                 self.sent = (*self.sent, int(head["image_index"]))
         self._outbox.put(frame)
         self._notice.answer(frame)

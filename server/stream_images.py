@@ -18,11 +18,12 @@ from knerve.datasets.plane_series import Values, plane_series
 from knerve.recon.images import ImageSeries
 from knerve.recon.settings import Method
 from knerve.server.image_file import image_messages
-from knerve.server.job import FALLBACK_SERIES
+from knerve.server.job import REFINED_SERIES
 from knerve.server.messages import Image
 from knerve.server.spool import SessionFolder
 
 QUICK_METHOD: Method = "zero-filled"
+DERIVED = 100  # series numbers that one series of the scanner leaves for what is made of it
 PIXELS_PER_SLICE = 40_000  # that take part in the window
 
 
@@ -53,11 +54,25 @@ def fallback(images: ImageSeries) -> ImageSeries:
     return labelled(replace(images, method=QUICK_METHOD, settings=settings), "FALLBACK")
 
 
-def as_fallback(image: Image) -> Image:
-    """The message in the series of fallbacks: the better image, should it come, replaces none."""
+def final_series(method: str) -> int:
+    """In which series the images go out that are as good as a method makes them."""
+    return REFINED_SERIES if method == "dl" else 0
+
+
+def of_series(image: Image, number: int) -> Image:
+    """The message in another series: images of one series replace none of the others."""
     head = image.head.copy()
-    head["image_series_index"] = FALLBACK_SERIES
+    head["image_series_index"] = number
     return replace(image, head=head)
+
+
+def numbered(images: ImageSeries) -> ImageSeries:
+    """The same images; refined ones under a DICOM series number of their own: 1202 beside the scanner's 12."""
+    number = final_series(images.method)
+    if not number:
+        return images
+    scanners = images.header.initial_series_number or 1
+    return replace(images, header=replace(images.header, initial_series_number=DERIVED * scanners + number))
 
 
 def labelled(images: ImageSeries, label: str) -> ImageSeries:

@@ -14,18 +14,19 @@ from pathlib import Path
 from threading import Event, Lock, Thread
 
 from knerve.datasets.wording import counted
-from knerve.recon.errors import KnerveError
+from knerve.recon.errors import KnerveError, OutOfMemoryError
 from knerve.recon.images import RESEARCH_USE
 from knerve.recon.stream_errors import SpoiltSlicesError
+from knerve.recon.stream_memory import CoilMemory
 from knerve.recon.streaming import FinishedSlice
 from knerve.server.framing import Frame
-from knerve.server.job import ALL, NO_MORE, Job
+from knerve.server.job import ALL, NO_MORE, PREVIEW_SERIES, Job
 from knerve.server.messages import Acquisition, Header, Message
 from knerve.server.pipelines import PIPELINES
 from knerve.server.session_dicom import keep_dicom
 from knerve.server.spoken import info, warning
 from knerve.server.spool import SessionFolder
-from knerve.server.stream_images import SliceMessages, as_fallback, fallback, keep_images
+from knerve.server.stream_images import SliceMessages, fallback, final_series, keep_images, numbered, of_series
 from knerve.server.stream_journal import JournalTail
 from knerve.server.stream_scan import ArrivingScan
 from knerve.server.wire import decode
@@ -39,15 +40,16 @@ class LiveScan:
     """One session's scan, and its images as they become finished.
 
     Attributes:
-        sent: `image_index` of the images that went out.
+        sent: `image_index` of the images that went out and are as good as they become.
     """
 
-    def __init__(self, job: Job, folder: SessionFolder, send: Send) -> None:
+    def __init__(self, job: Job, folder: SessionFolder, send: Send, memory: CoilMemory | None) -> None:
         self._settings = PIPELINES[job.pipeline]
-        self._folder, self._send = folder, send
-        self._messages = SliceMessages(folder.path)
+        self._folder, self._send, self._memory = folder, send, memory
+        self._messages, self._preview_messages = SliceMessages(folder.path), SliceMessages(folder.path, "preview")
         self._scan: ArrivingScan | None = None
         self._finished: list[FinishedSlice] = []
+        self._previews: list[FinishedSlice] = []
         self._lock = Lock()
         self._budget_s, self._last_readout = job.budget_s, 0.0
         self.sent: tuple[int, ...] = ()
@@ -60,7 +62,7 @@ class LiveScan:
         """
         match decode(frame):
             case Header(xml):
-                self._scan = ArrivingScan(xml, self._settings, self._deliver)
+                self._scan = ArrivingScan(xml, self._settings, self._deliver, self._memory)
             case Acquisition() as readout if self._scan is not None:
                 self._last_readout = time.monotonic()
                 self._scan.take(readout)
@@ -85,12 +87,12 @@ class LiveScan:
         with self._within_budget(self._scan):
             self._scan.end()
         self._send(info(f"{counted(len(self._finished), 'image')} made; they are being written."))
-        finished = [self._scan.with_noise(one) for one in sorted(self._finished, key=lambda one: one.entry)]
-        series = self._scan.series(finished)
+        series = self._scan.series([self._scan.with_noise(one) for one in _in_order(self._finished)])
+        previews = self._scan.series(_in_order(self._previews)) if self._previews else None
         for note in series.notes:
             self._send(warning(note) if note.startswith("Warning:") else info(note))
         keep_images(series, self._folder)
-        keep_dicom(series, self._folder)
+        keep_dicom(numbered(series), self._folder, previews)
 
     def close(self) -> None:
         """Stop, finished or not."""
@@ -123,31 +125,45 @@ class LiveScan:
             image = messages.message(fallback(scan.series([one])), one.entry)
             if is_over.is_set():
                 return
-            self._send(as_fallback(image))
+            self._send(of_series(image, PREVIEW_SERIES))
 
     def _deliver(self, finished: FinishedSlice) -> None:
         with self._lock:
             assert self._scan is not None, "who delivers has begun"
-            if not self._finished:
+            if not (self._finished or self._previews):
                 self._send(info(RESEARCH_USE))
-            self._finished.append(finished)
-            self._send(self._messages.message(self._scan.series([finished]), finished.entry))
-            self.sent = (*self.sent, finished.entry + 1)
+            series = self._scan.series([finished])
+            if finished.is_final:
+                self._finished.append(finished)
+                image, number = self._messages.message(series, finished.entry), final_series(self._settings.method)
+                self._send(of_series(image, number))
+                self.sent = (*self.sent, finished.entry + 1)
+            else:
+                self._previews.append(finished)
+                self._send(of_series(self._preview_messages.message(series, finished.entry), PREVIEW_SERIES))
 
 
-def read_along(job: Job, bells: Callable[[], bytes], send: Send) -> tuple[Job, str]:
+def _in_order(finished: list[FinishedSlice]) -> list[FinishedSlice]:
+    return sorted(finished, key=lambda one: one.entry)
+
+
+def read_along(job: Job, bells: Callable[[], bytes], send: Send, memory: CoilMemory | None = None) -> tuple[Job, str]:
     """Reconstruct a session while it is received.
 
     Args:
         job: the session.
         bells: waits for the next bells, one or several; nothing where there will be none.
         send: takes messages, from several threads.
+        memory: of the scans before, for jobs that may reuse what those knew.
 
     Returns:
         What is left to be done when the scan has ended, and a label where it is known to lack readouts.
+
+    Raises:
+        OutOfMemoryError: this process had better end.
     """
     folder = SessionFolder(Path(job.folder))
-    scan, ring = LiveScan(job, folder, send), _Bells(bells)
+    scan, ring = LiveScan(job, folder, send, memory if job.reuses_coils else None), _Bells(bells)
     later = replace(job, reads_along=False)
     try:
         with JournalTail(folder.journal) as journal:
@@ -157,6 +173,8 @@ def read_along(job: Job, bells: Callable[[], bytes], send: Send) -> tuple[Job, s
         if not ring.was_broken_off:
             scan.end()
         return replace(later, wants_images=False), ""
+    except OutOfMemoryError:  # another process, which begins with nothing, tries once more
+        raise
     except SpoiltSlicesError as why:
         send(warning(f"The images sent so far were made too early, and are sent again: {why}."))
         scan.close()  # what is being made goes out before

@@ -20,13 +20,16 @@ from knerve.datasets.mrd_header import IMAGE_COUNTERS, MrdHeader, parse_header
 from knerve.datasets.mrd_roles import LEFT_OUT, NOISE
 from knerve.datasets.placement import Plan, Window, has_flag, plan_placement
 from knerve.recon.images import ImageSeries
+from knerve.recon.learned.notes import one_of_a_kind
 from knerve.recon.noise import MIN_SAMPLES_PER_COIL, Whitening, estimate_whitening
 from knerve.recon.scan import Noise
 from knerve.recon.settings import Settings
 from knerve.recon.stream_errors import NotStreamableError, SpoiltSlicesError
+from knerve.recon.stream_memory import CoilMemory, ScanMemory
 from knerve.recon.stream_outline import Outline
 from knerve.recon.streaming import FinishedSlice, StreamingReconstruction
 from knerve.server.messages import Acquisition
+from knerve.server.same_place import identity_of_patient, where_it_lies
 
 FIRST_IN_SLICE, LAST_IN_SLICE, LAST_IN_REPETITION, LAST_IN_MEASUREMENT = 7, 8, 14, 25
 ALL_LEFT_OUT = tuple(flag for flags in LEFT_OUT.values() for flag in flags)
@@ -40,15 +43,28 @@ class ArrivingScan:
         n_readouts: taken, noise included.
     """
 
-    def __init__(self, xml: bytes, settings: Settings, deliver: Callable[[FinishedSlice], None]) -> None:
+    def __init__(
+        self,
+        xml: bytes,
+        settings: Settings,
+        deliver: Callable[[FinishedSlice], None],
+        memory: CoilMemory | None = None,
+    ) -> None:
         """Begin with the header.
+
+        Args:
+            xml: the header.
+            settings: every choice.
+            deliver: see `StreamingReconstruction`.
+            memory: of the scans before; None to know nothing of them.
 
         Raises:
             NotStreamableError: the scan is of a kind that must be there as a whole.
             RawDataError: the header cannot be read.
         """
         self._header = parse_header(xml)
-        self._settings, self._deliver = settings, deliver
+        self._settings, self._deliver, self._memory = settings, deliver, memory
+        self._known: ScanMemory | None = None
         self._encoding = self._header.encodings[0]
         self._counters = _announced_counters(self._header)
         self._noise: list[Acquisition] = []
@@ -150,6 +166,9 @@ class ArrivingScan:
         notes = [*self._notes, *frame_notes, *self._stream.lines.notes]
         if self._left_out:
             notes.append(f"Readouts left out by their flags: {self._left_out}.")
+        method = (
+            self._settings.method if self._settings.method in {one.method for one in finished} else finished[0].method
+        )
         levels = [one.noise_level for one in finished if one.noise_level is not None]
         return ImageSeries(
             image=torch.stack([one.image for one in finished]),
@@ -157,12 +176,12 @@ class ArrivingScan:
             frames=frames,
             grid=self._encoding.grid,
             header=replace(self._header.scan_header, sample_time_us=self._sample_time_us),
-            method=self._settings.method,
-            settings=self._settings.as_dict(),
+            method=method,
+            settings=replace(self._settings, method=method).as_dict() | _about_coils(finished),
             noise=self._whitening.report,
             acceleration=self._stream.lines.acceleration,
             seconds=dict(self._stream.watch.seconds),
-            notes=tuple(dict.fromkeys([*notes, *(note for one in finished for note in one.notes)])),
+            notes=one_of_a_kind([*notes, *(note for one in finished for note in one.notes)]),
         )
 
     def _take_image_data(self, head: Heads, samples: NDArray[np.complex64]) -> None:
@@ -175,7 +194,10 @@ class ArrivingScan:
         if not np.isfinite(samples).all():
             raise NotStreamableError("a readout holds NaN or infinite samples")
         entry = self._entry(head)
-        self._first_heads.setdefault(entry, head)
+        if entry not in self._first_heads:
+            self._first_heads[entry] = head
+            if self._known is not None:
+                self._known.lies_at(entry, where_it_lies(head))
         stream.add(entry, int(plan.rows[0]), torch.from_numpy(self._on_grid(samples, plan.windows[0])))
         if has_flag(head, FIRST_IN_SLICE)[0]:
             self._begun.add(entry)
@@ -200,7 +222,11 @@ class ArrivingScan:
         outline = Outline(self.n_announced, int(head["active_channels"][0]), self._encoding.grid, plan.sampled_kx)
         self._whitening, notes = self._estimate_whitening(outline)
         self._notes.update(dict.fromkeys(notes))
-        self._stream = StreamingReconstruction(outline, self._whitening, self._settings, self._deliver)
+        patient = identity_of_patient(self._header.scan_header)
+        if self._memory is not None and patient is not None:
+            kind = (outline, self._settings, self._counters, self._sample_time_us)
+            self._known = self._memory.begin(patient, kind)
+        self._stream = StreamingReconstruction(outline, self._whitening, self._settings, self._deliver, self._known)
         return self._stream
 
     def _estimate_whitening(self, outline: Outline) -> tuple[Whitening, tuple[str, ...]]:
@@ -236,6 +262,15 @@ class ArrivingScan:
         kept = samples[:, window.first : window.last]
         grid[:, window.column : window.end] = kept[:, ::-1] if window.reverse else kept
         return grid
+
+
+def _about_coils(finished: Sequence[FinishedSlice]) -> dict[str, str]:
+    """What stands among the settings of slices of which some were made with the coils of an earlier scan."""
+    n_old = sum(one.has_old_coils for one in finished)
+    if not n_old:
+        return {}
+    some = "" if n_old == len(finished) else f" in {n_old} of {len(finished)} slices"
+    return {"coil_sensitivities": f"of the previous scan{some}"}
 
 
 def _announced_counters(header: MrdHeader) -> tuple[int, ...]:

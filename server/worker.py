@@ -23,15 +23,16 @@ from knerve.recon.errors import CalibrationError, KnerveError
 from knerve.recon.images import RESEARCH_USE, ImageSeries
 from knerve.recon.scan import RawScan
 from knerve.recon.settings import Settings
+from knerve.recon.stream_memory import CoilMemory
 from knerve.server.image_file import image_messages
-from knerve.server.job import Job
+from knerve.server.job import PREVIEW_SERIES, Job
 from knerve.server.messages import Close, Message
 from knerve.server.pipelines import PIPELINES
 from knerve.server.raw_file import write_raw_file
 from knerve.server.session_dicom import keep_dicom
 from knerve.server.spoken import error, info, warning
 from knerve.server.spool import SessionFolder
-from knerve.server.stream_images import QUICK_METHOD, as_fallback, fallback, keep_images, labelled
+from knerve.server.stream_images import QUICK_METHOD, fallback, final_series, keep_images, labelled, numbered, of_series
 from knerve.server.stream_job import read_along
 from knerve.server.wire import encode
 
@@ -50,7 +51,7 @@ def main() -> None:
 
 def serve(jobs: BufferedReader, answers: IO[bytes]) -> None:
     """Do each job and answer it."""
-    lock = Lock()
+    lock, memory = Lock(), CoilMemory()
 
     def send(message: Message) -> None:
         raw = encode(message).raw
@@ -61,7 +62,7 @@ def serve(jobs: BufferedReader, answers: IO[bytes]) -> None:
     while line := jobs.readline():
         job, shortfall = Job.from_json(line), ""
         if job.reads_along:
-            job, shortfall = read_along(job, lambda: jobs.read1(BELLS_AT_ONCE), send)
+            job, shortfall = read_along(job, lambda: jobs.read1(BELLS_AT_ONCE), send, memory)
         for message in done(job, shortfall):
             send(message)
 
@@ -102,8 +103,11 @@ def _reconstructed(folder: SessionFolder, job: Job, shortfall: str) -> Iterator[
     for note in images.notes:
         yield warning(note) if note.startswith("Warning:") else info(note)
     keep_images(images, folder)
-    yield from (image for image in image_messages(folder.images) if image.head["image_index"] not in job.sent)
-    keep_dicom(images, folder)  # for archives, who can wait
+    number = final_series(settings.method)
+    for image in image_messages(folder.images):
+        if image.head["image_index"] not in job.sent:
+            yield of_series(image, number)
+    keep_dicom(numbered(images), folder)  # for archives, who can wait
 
 
 def _quick_images(scan: RawScan, settings: Settings, folder: SessionFolder, job: Job) -> Iterator[Message]:
@@ -112,7 +116,7 @@ def _quick_images(scan: RawScan, settings: Settings, folder: SessionFolder, job:
     keep_images(fallback(knerve.recon.pipeline.reconstruct(scan, quick)), folder)
     for image in image_messages(folder.images):
         if image.head["image_index"] not in job.sent:
-            yield as_fallback(image)
+            yield of_series(image, PREVIEW_SERIES)
 
 
 def _images(scan: RawScan, settings: Settings, shortfall: str) -> ImageSeries:

@@ -14,7 +14,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from queue import Empty, Queue
+from queue import Empty, LifoQueue
 from threading import Lock, Thread, Timer
 
 from knerve.server.errors import StoppedError, WireError, WorkerError
@@ -39,7 +39,7 @@ class Workers:
         self._longest_job_s = longest_job_s
         self._is_closed = False
         self._all = tuple(_Worker() for _ in range(n_workers))
-        self._free: Queue[_Worker] = Queue()
+        self._free: LifoQueue[_Worker] = LifoQueue()  # the last one remembers the coils of the last scan
         for worker in self._all:
             self._free.put(worker)
 

@@ -15,17 +15,16 @@ from typing import Any
 from knerve.server.errors import MalformedMessageError
 from knerve.server.yardl import (
     Codec,
-    Taker,
     array_codec,
     enumeration_codec,
     map_codec,
     optional_codec,
-    read_text,
     record_codec,
     simple_codec,
     union_codec,
     vector_codec,
 )
+from knerve.server.yardl_bytes import Taker, read_text
 
 Described = Any  # a type as JSON describes it, right or wrong
 MOST_TYPES = 5000

@@ -16,11 +16,11 @@ import pytest
 from numpy.typing import NDArray
 
 from knerve.datasets.demo_scan import write_demo_scan
+from knerve.server.desk import Desk, Patience, Reconstruct
 from knerve.server.framing import Frame, read_frame
 from knerve.server.job import Job
 from knerve.server.listener import serve_client
 from knerve.server.messages import IMAGE_HEAD, READOUT_HEAD, Acquisition, Close, ConfigFile, Header, Image, Message
-from knerve.server.session import Desk, Patience, Reconstruct
 from knerve.server.spool import Spool
 from knerve.server.wire import encode, read_messages
 from knerve.server.worker import done

@@ -30,7 +30,7 @@ SERVER = """
 import sys
 from pathlib import Path
 from knerve.server.listener import Listener
-from knerve.server.session import Desk
+from knerve.server.desk import Desk
 from knerve.server.spool import Spool
 
 listener = Listener(Desk(Spool(Path(sys.argv[1])), lambda job: iter(())), port=0)

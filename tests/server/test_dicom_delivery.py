@@ -20,11 +20,11 @@ from knerve.recon.images import ImageSeries
 from knerve.recon.pipeline import reconstruct
 from knerve.recon.settings import Settings
 from knerve.server.deliveries import FILE_NAME, Deliveries
+from knerve.server.desk import Desk
 from knerve.server.dicom_peer import Peer, peer_of
 from knerve.server.dicom_sender import Sender
 from knerve.server.errors import ServerError, SpoolError
 from knerve.server.messages import Message
-from knerve.server.session import Desk
 from knerve.server.session_dicom import keep_dicom
 from knerve.server.spool import SessionFolder, SessionRecord, Spool
 

@@ -12,8 +12,8 @@ from types import ModuleType
 
 import pytest
 
+from knerve.server.desk import Desk
 from knerve.server.listener import Listener
-from knerve.server.session import Desk
 
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 SMALL = 96

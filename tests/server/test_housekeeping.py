@@ -13,10 +13,10 @@ from time import monotonic, sleep
 
 import pytest
 
+from knerve.server.desk import Desk
 from knerve.server.errors import SpoolError
 from knerve.server.housekeeping import GIB, Housekeeper, Keeping, expired, superfluous
 from knerve.server.messages import Message, Text
-from knerve.server.session import Desk
 from knerve.server.session_index import IndexedSession, SessionIndex
 from knerve.server.spool import SessionFolder, SessionRecord, Spool
 

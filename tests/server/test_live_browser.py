@@ -17,13 +17,13 @@ import pytest
 
 from knerve.datasets.mrd_header import MrdHeader, parse_header
 from knerve.server.bulletin import Bulletin, Notice
+from knerve.server.desk import Desk
 from knerve.server.framing import Frame
 from knerve.server.listener import Listener
 from knerve.server.live.health import Health
 from knerve.server.live.site import LivePage
 from knerve.server.messages import Header, Image, Message
 from knerve.server.replay import replay
-from knerve.server.session import Desk
 from knerve.server.wire import decode
 
 pytest.importorskip("fastapi", reason="the live page needs fastapi: pip install 'knerve[server]'")
@@ -343,6 +343,25 @@ def test_what_an_image_is_cannot_be_overlooked(seen: Seen, begin: Begin, make_im
     second.ended("incomplete")
     seen.wait("state", r"^INCOMPLETE \(12 of 30 readouts\)")
     seen.wait("timeline-words", "the scan ended early")
+
+
+def test_compressed_sensing_and_what_a_network_made_of_it_are_told_apart(seen: Seen, begin: Begin, make_image) -> None:
+    notice = begin(n_slices=1)
+    notice.answer(make_image(0, description="navigate knerve cs", image_series_index=1))
+    seen.wait("now-series", "CS")
+    playwright_api.expect(seen.page.locator("#banner-now")).to_be_hidden()
+    notice.answer(make_image(0, description="navigate knerve dl", image_series_index=2))
+    seen.wait("now-series", "DL")  # the best there is
+    names = seen.page.locator("#series button").all_inner_texts()
+    assert [re.sub(r"[^A-Za-z]", "", name).lower() for name in names] == [
+        "best",
+        "navigateknervecs",
+        "navigateknervedl",
+    ]
+    seen.press("1")
+    seen.wait("now-series", "CS")
+    seen.press("2")
+    seen.wait("now-series", "DL")
 
 
 def test_the_previous_scan_is_shown_beside_and_blended(seen: Seen, begin: Begin, make_image) -> None:

@@ -28,6 +28,7 @@ pytest.importorskip("uvicorn", reason="the live page needs uvicorn: pip install 
 
 from knerve.datasets.mrd_header import parse_header
 from knerve.server.bulletin import Bulletin, Notice
+from knerve.server.desk import Desk
 from knerve.server.errors import ServerError
 from knerve.server.housekeeping import Keeping
 from knerve.server.listener import Listener
@@ -38,7 +39,6 @@ from knerve.server.live.site import LivePage
 from knerve.server.messages import Header, Message
 from knerve.server.replay import replay
 from knerve.server.services import Services, ServiceSettings
-from knerve.server.session import Desk
 
 KNERVE = (sys.executable, "-P", "-c", "from knerve.cli import main; main()")
 HEALTH = Health("1.2.3", ("the disk is full",), 5 << 30, 1, 2)

@@ -21,14 +21,14 @@ import pytest
 
 from knerve.datasets.mrd_header import parse_header
 from knerve.recon.errors import KnerveError
+from knerve.server.desk import Desk
 from knerve.server.errors import MalformedMessageError, StreamEndedError, TooLargeError
 from knerve.server.journal import JournalReader
 from knerve.server.listener import Listener, serve_client
 from knerve.server.messages import IMAGE_HEAD, Acquisition, Image, Message, Waveform
 from knerve.server.mrd2 import Reader, Writer
-from knerve.server.session import Desk
 from knerve.server.wire import decode
-from knerve.server.yardl import write_text
+from knerve.server.yardl_bytes import write_text
 from knerve.server.yardl_schema import MAGIC
 
 mrd = pytest.importorskip("mrd", reason="mrd-python is not installed (pip install mrd-python)")

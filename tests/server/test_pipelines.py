@@ -15,7 +15,7 @@ def test_one_pipeline_has_many_spellings(name: str) -> None:
 def test_unknown_names_take_the_default_and_say_so() -> None:
     choice = choice_of_name("x" * 200)
     assert choice.pipeline == "default"
-    assert choice.note.startswith(f"There is no config '{'x' * 40}'...; known are default, cs, sense, zero-filled.")
+    assert choice.note.startswith(f"There is no config '{'x' * 40}'...; known are default, cs, sense, dl, zero-filled.")
     assert "\\x1b" in choice_of_name("\x1b[31mred").note
 
 

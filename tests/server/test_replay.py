@@ -14,13 +14,13 @@ import numpy as np
 import pytest
 
 from knerve.recon.errors import RawDataError
+from knerve.server.desk import Desk
 from knerve.server.errors import ReplayError
 from knerve.server.image_file import image_messages, write_images
 from knerve.server.journal import JournalReader
 from knerve.server.listener import Listener
 from knerve.server.messages import IMAGE_HEAD, Image, Message
 from knerve.server.replay import replay
-from knerve.server.session import Desk
 from knerve.server.wire import encode
 
 

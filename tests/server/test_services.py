@@ -13,13 +13,13 @@ from threading import Thread
 
 import pytest
 
+from knerve.server.desk import Desk
 from knerve.server.dicom_peer import Peer
 from knerve.server.errors import ServerError
 from knerve.server.housekeeping import GIB, Keeping
 from knerve.server.listener import Listener
 from knerve.server.messages import Message
 from knerve.server.services import Services, ServiceSettings
-from knerve.server.session import Desk
 from knerve.server.wire import encode, read_messages
 
 SETTINGS = ServiceSettings(keeping=Keeping(quota_bytes=GIB, least_free_bytes=0), status_port=0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -19,6 +20,7 @@ from knerve.datasets.plane_series import plane_series
 from knerve.recon.images import RESEARCH_USE
 from knerve.recon.pipeline import reconstruct
 from knerve.recon.settings import Settings
+from knerve.server.desk import Desk
 from knerve.server.errors import SpoolError, WorkerError
 from knerve.server.framing import Frame
 from knerve.server.image_file import image_messages
@@ -38,7 +40,7 @@ from knerve.server.messages import (
     Response,
     Text,
 )
-from knerve.server.session import Desk
+from knerve.server.recovery import recover
 from knerve.server.wire import encode, read_messages
 
 Ask = Callable[..., list[Message]]
@@ -174,6 +176,25 @@ def test_a_header_that_cannot_be_read_keeps_the_readouts(ask: Ask, desk: Desk, s
     (folder,) = desk.spool.sessions()
     assert folder.raw.is_file()
     assert folder.read().state == "failed"
+
+
+def test_what_a_full_disk_prevented_is_done_at_the_next_start(
+    ask: Ask, desk: Desk, scan: list[Message], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_room(_: Job) -> Iterator[Frame]:
+        yield encode(Text("ERROR    raw.h5 could not be written: No space left on device."))
+
+    usage = shutil.disk_usage(desk.spool.path)
+    monkeypatch.setattr("knerve.server.spool.shutil.disk_usage", lambda _: usage._replace(free=1 << 20))
+    answer = ask(*scan, reconstruct=no_room)
+    assert "WARNING  The disk is full: the images are made when there is room" in words_of(answer)
+    (folder,) = desk.spool.unfinished()
+    monkeypatch.undo()
+    recover([folder], desk.reconstruct)
+    assert folder.read().state == "done"
+    assert folder.images.is_file()
+    ask(*scan, reconstruct=no_room)  # for another reason, as there is room: that is final
+    assert desk.spool.unfinished() == []
 
 
 def test_data_of_other_kinds_are_kept(ask: Ask, desk: Desk, scan: list[Message]) -> None:

@@ -14,9 +14,9 @@ from threading import Thread
 import pytest
 from pydicom import dcmread
 
+from knerve.server.desk import Desk
 from knerve.server.listener import Listener
 from knerve.server.messages import Image, Message, Text
-from knerve.server.session import Desk
 from knerve.server.spool import SessionFolder
 from knerve.server.wire import encode, read_messages
 from knerve.server.workers import Workers

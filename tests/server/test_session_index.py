@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from knerve.server.desk import Desk
 from knerve.server.messages import Message
-from knerve.server.session import Desk
 from knerve.server.session_index import FILE_NAME, SessionIndex
 from knerve.server.spool import SessionFolder, SessionRecord, Spool
 

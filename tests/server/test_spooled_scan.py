@@ -12,9 +12,9 @@ from knerve.datasets.reading import read_raw
 from knerve.recon.errors import RawDataError
 from knerve.recon.pipeline import reconstruct
 from knerve.recon.settings import Settings
+from knerve.server.desk import Desk
 from knerve.server.journal import JournalWriter
 from knerve.server.messages import Message
-from knerve.server.session import Desk
 from knerve.server.spool import SessionFolder, Spool
 from knerve.server.spooled_scan import raw_file_of
 from knerve.server.wire import encode

@@ -20,13 +20,13 @@ from threading import Event, Thread, Timer
 import numpy as np
 import pytest
 
+from knerve.server.desk import Desk
 from knerve.server.errors import StoppedError
 from knerve.server.framing import Frame
 from knerve.server.job import Job
 from knerve.server.journal import FIRST_LINE, JournalReader
 from knerve.server.listener import Listener
 from knerve.server.messages import IMAGE_HEAD, Close, Image, Message, Text
-from knerve.server.session import Desk
 from knerve.server.stopping import told_to_stop, wind_down
 from knerve.server.wire import encode, read_messages
 

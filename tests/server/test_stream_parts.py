@@ -6,15 +6,19 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from knerve.recon.errors import OutOfMemoryError
 from knerve.server.errors import WorkerError
 from knerve.server.framing import Frame
-from knerve.server.job import FALLBACK_SERIES, Job
+from knerve.server.job import ALL, PREVIEW_SERIES, Job
 from knerve.server.journal import JournalWriter
 from knerve.server.messages import Message, Text
+from knerve.server.spool import SessionFolder
+from knerve.server.stream_job import read_along
 from knerve.server.stream_journal import JournalTail
 from knerve.server.wire import decode, encode
 from knerve.server.workers import Companion, Workers
@@ -47,7 +51,7 @@ def begin(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Companion]:
 
 def test_a_job_survives_its_line() -> None:
     assert Job.from_json(JOB.as_json()) == JOB
-    assert FALLBACK_SERIES != 0
+    assert PREVIEW_SERIES != 0
 
 
 def test_a_growing_journal_gives_whole_messages_once(tmp_path: Path, scan: list[Message]) -> None:
@@ -68,6 +72,21 @@ def test_a_growing_journal_gives_whole_messages_once(tmp_path: Path, scan: list[
             assert list(tail.new_frames()) == frames[:-1]
             half.write_bytes(content)
             assert list(tail.new_frames()) == frames[-1:]
+
+
+def test_a_process_without_memory_ends_so_that_another_tries(
+    tmp_path: Path, scan: list[Message], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def take(*_: object) -> None:
+        raise OutOfMemoryError("full")
+
+    monkeypatch.setattr("knerve.server.stream_job.ArrivingScan.take", take)
+    folder = SessionFolder(tmp_path)
+    with JournalWriter(folder.journal) as journal:
+        for message in scan:
+            journal.append(encode(message))
+    with pytest.raises(OutOfMemoryError):
+        read_along(replace(JOB, folder=str(tmp_path)), lambda: ALL, lambda _: None)
 
 
 def test_bells_come_through_and_answers_back(begin: Callable[..., Companion]) -> None:

@@ -16,13 +16,13 @@ import pytest
 from knerve.datasets.mrd_file import read_mrd
 from knerve.recon.pipeline import reconstruct
 from knerve.recon.settings import Settings
+from knerve.server.desk import Desk
 from knerve.server.errors import WorkerError
 from knerve.server.framing import Frame
 from knerve.server.image_file import image_messages
-from knerve.server.job import ALL, FALLBACK_SERIES, MORE, NO_MORE, Job
+from knerve.server.job import ALL, MORE, NO_MORE, PREVIEW_SERIES, Job
 from knerve.server.listener import serve_client
 from knerve.server.messages import Acquisition, Close, ConfigFile, Header, Image, Message, MessageId, Text
-from knerve.server.session import Desk
 from knerve.server.stream_job import read_along
 from knerve.server.wire import encode, read_messages
 from knerve.server.worker import done
@@ -284,7 +284,7 @@ def test_a_spent_budget_sends_quick_images_first(live: Desk, scan: list[Message]
         return InThisProcess(job, watch)
 
     answer = talk(replace(live, read_along=companion, budget_s=0.0), [ConfigFile("cs"), *scan[1:]])
-    quick, final = images_of(answer, FALLBACK_SERIES), images_of(answer)
+    quick, final = images_of(answer, PREVIEW_SERIES), images_of(answer)
     assert len(quick) == len(final) == 2
     assert all("FALLBACK" in image.attributes and "zero-filled" in image.attributes for image in quick)
     assert all("FALLBACK" not in image.attributes and "knerve cs" in image.attributes for image in final)
@@ -294,13 +294,13 @@ def test_a_spent_budget_sends_quick_images_first(live: Desk, scan: list[Message]
 def test_a_budget_that_is_kept_changes_nothing(live: Desk, scan: list[Message], expected: np.ndarray) -> None:
     answer = talk(replace(live, budget_s=60.0), scan)
     assert_images(images_of(answer), expected)
-    assert images_of(answer, FALLBACK_SERIES) == []
+    assert images_of(answer, PREVIEW_SERIES) == []
 
 
 def test_what_begins_at_the_end_is_late(desk: Desk, scan: list[Message]) -> None:
     answer = talk(replace(desk, budget_s=60.0), [ConfigFile("cs"), *scan[1:]])
     kinds = [int(m.head["image_series_index"]) for m in answer if isinstance(m, Image)]
-    assert kinds == [FALLBACK_SERIES, FALLBACK_SERIES, 0, 0]
+    assert kinds == [PREVIEW_SERIES, PREVIEW_SERIES, 0, 0]
 
 
 def test_a_real_process_reads_along(desk: Desk, scan: list[Message], expected: np.ndarray) -> None:

@@ -15,6 +15,7 @@ from threading import Thread
 import numpy as np
 import pytest
 
+from knerve.server.desk import Desk
 from knerve.server.errors import SpoolError, WorkerError
 from knerve.server.framing import Frame
 from knerve.server.job import Job
@@ -22,7 +23,6 @@ from knerve.server.listener import Listener
 from knerve.server.log_lines import JsonLines, log_to_stderr
 from knerve.server.messages import IMAGE_HEAD, Image, Message
 from knerve.server.metrics import exposition
-from knerve.server.session import Desk
 from knerve.server.tally import Tally
 from knerve.server.wire import encode, read_messages
 

@@ -16,10 +16,10 @@ from threading import Thread
 import numpy as np
 import pytest
 
+from knerve.server.desk import Desk
 from knerve.server.errors import ServerError
 from knerve.server.listener import Listener
 from knerve.server.messages import IMAGE_HEAD, Close, Image, Message
-from knerve.server.session import Desk
 from knerve.server.tally import Tally
 from knerve.server.tls import Certificates, TlsDoor
 from knerve.server.wire import encode, read_messages
