@@ -7,6 +7,7 @@ from dataclasses import replace
 import torch
 from gpu_problem import Problem, Steps, problem_of
 from gpu_report import Report
+from torch import Tensor
 
 from knerve.gpu.cuda_choice import relative_difference
 from knerve.gpu.cuda_kernels import Compile, compiled_by_cupy
@@ -21,7 +22,7 @@ from knerve.recon.plain_iterates import PlainIterates
 from knerve.recon.scan import RawScan
 from knerve.recon.settings import Settings
 from knerve.recon.sparsity import shrink_by_neighbours
-from knerve.recon.wavelets import FILTERS
+from knerve.recon.wavelets import FILTERS, WaveletTransform
 
 ROUNDING = 1e-5
 SAME_IMAGE = {"cs": 1e-3, "sense": 1e-3, "dl": 1e-2}  # noise standard deviations
@@ -60,12 +61,10 @@ def check_gradient_steps(report: Report, problem: Problem, device: torch.device)
         report.found(f"normal operator, {name}", error, "relative", 1e-4)
 
 
-def check_wavelets(report: Report, problem: Problem, device: torch.device) -> None:
-    """The shrinkage against the plain transform on the CPU."""
-    image, prior = problem.right_side, problem.prior()
-    wavelet, threshold = prior.wavelet, prior.wavelet_weight.flatten()
+def wavelet_kernels(image: Tensor, wavelet: WaveletTransform, device: torch.device) -> CudaWaveletShrinkage:
+    """The wavelet kernels for images like this one."""
     compile_source, n_threads = compiler(device)
-    kernel = CudaWaveletShrinkage(
+    return CudaWaveletShrinkage(
         FILTERS[wavelet.name],
         wavelet.levels,
         image.shape,
@@ -74,6 +73,13 @@ def check_wavelets(report: Report, problem: Problem, device: torch.device) -> No
         compile_source=compile_source,
         n_threads=n_threads or N_THREADS,
     )
+
+
+def check_wavelets(report: Report, problem: Problem, device: torch.device) -> None:
+    """The shrinkage against the plain transform on the CPU."""
+    image, prior = problem.right_side, problem.prior()
+    wavelet, threshold = prior.wavelet, prior.wavelet_weight.flatten()
+    kernel = wavelet_kernels(image, wavelet, device)
     zero, new = torch.zeros_like(image), torch.zeros_like(image)
     update = CudaUpdate(zero, new, torch.zeros_like(threshold), zero.clone(), 1.0)
     shift = (3 % wavelet.period, 5 % wavelet.period)

@@ -8,7 +8,7 @@ from functools import partial
 
 import torch
 from gpu_ceilings import Ceilings, median_seconds
-from gpu_correctness import compiler
+from gpu_correctness import compiler, wavelet_kernels
 from gpu_problem import Problem, Steps
 from gpu_report import Report
 from gpu_scans import Sizes
@@ -18,7 +18,6 @@ from knerve.gpu.cuda_step import ways
 from knerve.gpu.cuda_update import CudaUpdate
 from knerve.gpu.cuda_variation import N_THREADS as VARIATION_THREADS
 from knerve.gpu.cuda_variation import CudaVariationStep
-from knerve.gpu.cuda_wavelets import N_THREADS, CudaWaveletShrinkage
 from knerve.recon.cuda_iterates import CudaIterates
 from knerve.recon.finish import finish_image
 from knerve.recon.iterates import Schedule
@@ -29,7 +28,6 @@ from knerve.recon.scan import RawScan
 from knerve.recon.settings import Settings
 from knerve.recon.sparsity import CYCLE
 from knerve.recon.transform_length import in_scan_units, smooth_on_scan_grid
-from knerve.recon.wavelets import FILTERS
 
 COMPLEX = 8  # bytes
 WAVELET_IMAGES = 4  # read and written: one each there and back
@@ -108,15 +106,7 @@ def time_solver(report: Report, problem: Problem, ceilings: Ceilings, device: to
             report.failures[f"gradient step, {name}"] = str(error)
     prior = problem.prior()
     wavelet, threshold = prior.wavelet, prior.wavelet_weight.flatten()
-    kernel = CudaWaveletShrinkage(
-        FILTERS[wavelet.name],
-        wavelet.levels,
-        image.shape,
-        (wavelet.padded_sides[0], wavelet.padded_sides[1]),
-        device,
-        compile_source=compile_source,
-        n_threads=n_threads or N_THREADS,
-    )
+    kernel = wavelet_kernels(image, wavelet, device)
     shift = torch.ones(2, dtype=torch.int32, device=device)
     wavelet_floor = WAVELET_IMAGES * image.nbytes / ceilings.memory
     one = torch.ones_like(threshold)

@@ -23,11 +23,12 @@ from bart_cli import bart_path
 from knee_slices import SIMULATED_SNR
 from knees_vs_bart import compare
 from learned_knees import NerveSlice, nerve_slice
-from learned_metrics import fitted, hfen, nrmse, ssim
 from learned_sheet import save_sheet
 from numpy.typing import NDArray
 
+from knerve.recon.local_quality import local_gains
 from knerve.recon.pipeline import reconstruct
+from knerve.recon.quality import fitted, hfen, nrmse, ssim
 from knerve.recon.scan import RawScan
 from knerve.recon.settings import Settings
 
@@ -133,16 +134,11 @@ def response(case: Case, before: Float, settings: Settings) -> dict[str, float]:
     after = picture(with_spots.at(case.acceleration, case.snr, case.seed), settings)
     truth, inside = case.slice_.knee.truth, case.slice_.inside
     scale = np.vdot(before[inside], truth[inside]) / np.vdot(before[inside], before[inside])
-    gains = np.array([_gain(scale * (after - before), spots, y, x) for y, x in places])
+    gains = local_gains(scale * before, scale * after, spots, places)
     return {
         "response_mean": round(float(gains.mean()), 3),
         "response_p5": round(float(np.percentile(gains, 5)), 3),
     }
-
-
-def _gain(difference: Float, spots: Float, y: int, x: int) -> float:
-    window = (slice(y - 3, y + 4), slice(x - 3, x + 4))
-    return float(np.vdot(spots[window], difference[window]) / np.vdot(spots[window], spots[window]))
 
 
 if __name__ == "__main__":

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 from learned_knees import NerveSlice
-from learned_metrics import fitted
 from matplotlib.figure import Figure
 
 from knerve.recon.pipeline import reconstruct
+from knerve.recon.quality import fitted
 from knerve.recon.scan import RawScan
 from knerve.recon.settings import Settings
 

@@ -187,9 +187,8 @@ class Canvas:
     def finish(self) -> tuple[torch.Tensor, torch.Tensor]:
         """K-space (frame, coil, [kz,] ky, kx), mean over the readouts of each line, and their counts (frame, [kz,] ky)."""
         for frame, partition, row in np.argwhere(self._counts > 1).tolist():
-            parts = self._kspace[frame, :, partition, row].view(
-                np.float32
-            )  # dividing by a complex number takes five times as long
+            # as real numbers: dividing complex ones takes several times as long
+            parts = self._kspace[frame, :, partition, row].view(np.float32)
             parts /= np.float32(self._counts[frame, partition, row])
         mean, n_readouts = torch.from_numpy(self._kspace), torch.from_numpy(self._counts)
         return (mean, n_readouts) if self.plan.is_3d else (mean[:, :, 0], n_readouts[:, 0])

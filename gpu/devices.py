@@ -34,9 +34,8 @@ MEMINFO = Path("/proc/meminfo")
 def free_memory_bytes(device: torch.device) -> int:
     """Memory that can be taken now on this device, in bytes; on a CPU with what the system keeps of files and can give back."""
     if device.type == "cuda":
-        unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(
-            device
-        )  # torch's own, to be used again
+        # what torch holds and will use again
+        unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return torch.cuda.mem_get_info(device)[0] + unused
     try:
         found = re.search(r"^MemAvailable:\s+(\d+) kB", MEMINFO.read_text(encoding="ascii"), re.MULTILINE)
