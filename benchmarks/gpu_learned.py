@@ -22,7 +22,7 @@ def check_network(report: Report, device: torch.device) -> None:
     if model is None:
         report.skipped["network"] = "this installation comes without weights"
         return
-    network = model.network.to(device)
+    network = model.networks[0].to(device)
     sides = (96, 80) if device.type == "cpu" else (552, 500)
     generator = torch.Generator(device=device).manual_seed(0)
     channels = torch.randn(1, model.architecture.n_inputs, *sides, device=device, generator=generator)
@@ -40,7 +40,7 @@ def check_network(report: Report, device: torch.device) -> None:
         limit = LARGEST_ERROR if number == torch.float16 else None
         report.found(f"network, {number} against float32", error, "of noise", limit)
         report.measured(f"network, {number}, graph", median_seconds(partial(half, channels), device))
-    model.network.to("cpu")
+    model.networks[0].to("cpu")
 
 
 def multiplications(network: nn.Module, channels: torch.Tensor) -> int:

@@ -11,6 +11,7 @@ SENSE: Pruessmann et al. 2001, doi:10.1002/mrm.1241. Compressed sensing: Lustig 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -20,7 +21,7 @@ from knerve.gpu.fourier import to_image
 from knerve.recon.conjugate_gradient import conjugate_gradient
 from knerve.recon.encoding import CartesianEncoding
 from knerve.recon.hybrid import HybridScan
-from knerve.recon.object_rows import object_rows, on_rows, with_all_rows
+from knerve.recon.object_rows import cut, object_rows, of_equal_height, on_rows, put_back
 from knerve.recon.proximal_gradient import proximal_gradient
 from knerve.recon.regularisation import (
     SOFT,
@@ -30,7 +31,7 @@ from knerve.recon.regularisation import (
     largest_eigenvalue,
     typical_signal,
 )
-from knerve.recon.settings import Settings
+from knerve.recon.settings import MOST_TOLERANCE, Settings
 from knerve.recon.sparsity import SparsityPrior
 from knerve.recon.wavelets import WaveletTransform
 
@@ -57,21 +58,31 @@ def sense(encoding: CartesianEncoding, right_side: Tensor, settings: Settings) -
 
 
 def cs(encoding: CartesianEncoding, right_side: Tensor, settings: Settings) -> Tensor:
-    """Compressed sensing with cycle-spun wavelets and total variation."""
-    if len(right_side) > 1 and not right_side.is_cuda:  # each on the rows of its own object
-        return torch.cat([cs(encoding.of_slice(s), right_side[s : s + 1], settings) for s in range(len(right_side))])
+    """Compressed sensing with cycle-spun wavelets and total variation, each slice on the rows of its own object."""
+    if right_side.is_cuda:
+        return cs_at_once(encoding, right_side, settings)
+    one_by_one = range(len(right_side))  # a slice stays in the caches of a CPU
+    return torch.cat([cs_at_once(encoding.of_slice(s), right_side[s : s + 1], settings) for s in one_by_one])
+
+
+def cs_at_once(encoding: CartesianEncoding, right_side: Tensor, settings: Settings) -> Tensor:
+    """The same with all slices that have equally many rows in one batch, as suits a GPU."""
     weight = settings.regularisation * automatic_weight(encoding, right_side)
+    lipschitz = largest_eigenvalue(encoding)
     rows = object_rows(encoding)
-    seen = on_rows(encoding, rows)
-    image = proximal_gradient(
-        seen,
-        right_side[..., rows],
-        sparsity_prior(seen, weight, settings),
-        largest_eigenvalue(encoding),
-        tolerance=settings.tolerance,
-        max_iterations=settings.max_iterations,
-    )
-    return with_all_rows(image, rows, right_side.shape[-1])
+    image = torch.zeros_like(right_side)
+    for some in of_equal_height(rows):
+        seen = on_rows(encoding, rows, some)
+        solved = proximal_gradient(
+            seen,
+            cut(right_side, rows, some),
+            sparsity_prior(seen, weight[some], settings),
+            lipschitz[some],
+            tolerance=settings.tolerance,
+            max_iterations=settings.max_iterations,
+        )
+        put_back(image, solved, rows, some)
+    return image
 
 
 def dl(encoding: CartesianEncoding, right_side: Tensor, settings: Settings) -> Tensor:
@@ -81,11 +92,23 @@ def dl(encoding: CartesianEncoding, right_side: Tensor, settings: Settings) -> T
     return learned_images(classical(encoding, right_side, settings)).image
 
 
+def starting_settings(settings: Settings) -> Settings:
+    """Of the compressed sensing that the network starts from: at half the precision, images differ by 1 %, a fifth sooner."""
+    return replace(settings, method="cs", tolerance=min(2 * settings.tolerance, MOST_TOLERANCE))
+
+
 def classical(encoding: CartesianEncoding, right_side: Tensor, settings: Settings) -> Classical:
     """What the network starts from."""
-    from knerve.recon.learned.method import Classical
+    from knerve.recon.learned.method import Classical, reason_against
 
-    return Classical(encoding, right_side, cs(encoding, right_side, settings), wiener_weight(encoding, right_side))
+    def plain() -> Tensor:
+        return cs(encoding, right_side, settings)
+
+    if reason_against(encoding, right_side) is not None:
+        image = plain()
+        return Classical(encoding, right_side, image, wiener_weight(encoding, right_side), lambda: image)
+    start = cs(encoding, right_side, starting_settings(settings))
+    return Classical(encoding, right_side, start, wiener_weight(encoding, right_side), plain)
 
 
 METHODS: dict[str, Callable[[CartesianEncoding, Tensor, Settings], Tensor]] = {

@@ -87,6 +87,6 @@ def _first_strength(encoding: CartesianEncoding) -> Tensor:
 
 def _typical_noise(encoding: CartesianEncoding) -> Tensor:
     """Norm of the noise over the object if every line had been sampled, per slice, (slice, 1, ...)."""
-    object_pixels = (encoding.maps.abs().amax(dim=3) > 0).flatten(1).sum(1).clamp(min=1)
+    object_pixels = (encoding.maps != 0).any(dim=3).flatten(1).sum(1).clamp(min=1)
     averages = encoding.counts.flatten(1).amax(1).clamp(min=1)
     return (object_pixels / averages).sqrt().reshape(-1, *(1,) * (len(encoding.image_shape) - 1))

@@ -24,6 +24,8 @@ WHOLE_NUMBERS = (
     "threads",
 )
 
+MOST_TOLERANCE = 10.0
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -98,7 +100,7 @@ class Settings:
         _within("regularisation", self.regularisation, 0.0, 1e3)
         _within("wavelets", self.wavelets, 0.0, 1e3)
         _within("total_variation", self.total_variation, 0.0, 1e3)
-        _within("tolerance", self.tolerance, 0.0, 10.0)
+        _within("tolerance", self.tolerance, 0.0, MOST_TOLERANCE)
         _within("kernel_width", self.kernel_width, 3, 12)
         _within("max_iterations", self.max_iterations, 1, 100_000)
         _within("replicas", self.replicas, 2, 100_000)

@@ -125,7 +125,8 @@ def _solved(
         return METHODS[settings.method](encoding, right_side, settings), None, ()
     from knerve.recon.learned.method import trusted_images  # only now: a network is loaded with it
 
-    return trusted_images(classical(encoding, right_side, settings), hybrid)
+    trusted = trusted_images(classical(encoding, right_side, settings), hybrid)
+    return trusted.image, trusted.noise, trusted.notes
 
 
 def _noise_map(

@@ -4,27 +4,33 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import torch
+from torch import Tensor
 
-from knerve.recon.methods import wiener_weight
+from knerve.recon.methods import cs, wiener_weight
+from knerve.recon.settings import Settings
 from knerve.recon.solution import Solution
 from knerve.recon.stages import Stopwatch
 from knerve.recon.transform_length import in_scan_units
 
 
-def refined(first: Solution, watch: Stopwatch) -> tuple[Solution, bool]:
-    """The solution that the method dl gives, and whether the network changed it: it refuses slices that it does not know.
+def refined(first: Solution, settings: Settings, watch: Stopwatch) -> tuple[Solution, bool]:
+    """The solution that the method dl gives, and whether the network made it: it refuses slices that it does not know.
 
     Args:
-        first: of the method cs.
+        first: of compressed sensing with the `starting_settings`.
+        settings: those of the images.
         watch: adds up the seconds.
     """
     from knerve.recon.learned.method import Classical, trusted_images  # only now: a network is loaded with it
 
+    def plain() -> Tensor:
+        return cs(first.encoding, first.right_side, settings)
+
     with watch.stage("refine"):
         weight = wiener_weight(first.encoding, first.right_side)
-        known = Classical(first.encoding, first.right_side, first.solved, weight)
-        solved, noise_map, notes = trusted_images(known, first.data)
+        known = Classical(first.encoding, first.right_side, first.solved, weight, plain)
+        trusted = trusted_images(known, first.data)
+        solved = trusted.image
         image = in_scan_units(solved if first.phase is None else solved * first.phase, first.added_lines)
-    is_learned = not torch.equal(solved, first.solved)
-    return replace(first, image=image, solved=solved, noise_map=noise_map, notes=notes), is_learned
+    whole = replace(first, image=image, solved=solved, noise_map=trusted.noise, notes=trusted.notes)
+    return whole, trusted.is_learned

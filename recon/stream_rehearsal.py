@@ -37,5 +37,5 @@ def rehearse(stages: Stages) -> None:
     solution = stages.solve(target, stages.calibrate(target, lines)[0], lines)
     solution.finished_image(stages.watch)
     if stages.settings.method == "dl":
-        refined(solution, stages.watch)
+        refined(solution, settings, stages.watch)
     solution.noise_level(stages.watch)

@@ -15,10 +15,10 @@ from knerve.recon.calibration import calibration_lines, estimate_sensitivities
 from knerve.recon.coils import compressed_data, compressed_maps, compression_matrix
 from knerve.recon.finish import finish_image
 from knerve.recon.hybrid import HybridScan
-from knerve.recon.methods import root_sum_of_squares
+from knerve.recon.methods import root_sum_of_squares, starting_settings
 from knerve.recon.noise import mix_coils
 from knerve.recon.readout import to_hybrid_space
-from knerve.recon.settings import Method, Settings
+from knerve.recon.settings import Settings
 from knerve.recon.solution import Solution, solve
 from knerve.recon.stages import Stopwatch
 from knerve.recon.stream_lines import SharedLines, central_lines
@@ -110,8 +110,8 @@ class Stages:
             with self.watch.stage("compress"):
                 hybrid = compressed_data(hybrid, coils.matrix)
         whole = self.outline.scan(lines.counts[None])
-        method: Method = "cs" if self.settings.method == "dl" else self.settings.method
-        settings = replace(self.settings, method=method, compression="none")  # that is done
+        settings = starting_settings(self.settings) if self.settings.method == "dl" else self.settings
+        settings = replace(settings, compression="none")  # that is done
         return solve(hybrid, coils.sensitivities, whole, lines.phase_lines, settings, self.watch)
 
     def quick_image(self, kspace: Tensor, lines: SharedLines) -> Tensor:

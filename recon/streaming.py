@@ -242,7 +242,7 @@ class StreamingReconstruction:
     def _refine(self, finished: FinishedSlice, first: Solution) -> None:
         """Make the better image of a slice that compressed sensing has solved."""
         with told_when_memory_runs_out():
-            solution, is_learned = refined(first, self.watch)
+            solution, is_learned = refined(first, self._stages.settings, self.watch)
             image = solution.finished_image(self.watch)[0].cpu()
         method: Method = "dl" if is_learned else finished.method
         self._deliver(replace(finished, image=image, method=method, is_final=True))

@@ -21,7 +21,7 @@ from knerve.recon.learned.fused_normal import normal_of_slice
 from knerve.recon.learned.sample import TrainingSample
 from knerve.recon.learned.start import problem_of_slice
 from knerve.recon.learned.unrolled import unfolded
-from knerve.recon.methods import cs, wiener_weight
+from knerve.recon.methods import cs, starting_settings, wiener_weight
 from knerve.recon.noise_map import analytic_noise_map
 from knerve.recon.regularisation import largest_count
 from knerve.recon.settings import Settings
@@ -29,7 +29,7 @@ from knerve.recon.settings import Settings
 STRIP = 96  # columns
 STRIPS_PER_SCAN = 4
 LEAST_FILLED = 0.15  # part of a strip that must hold signal
-SETTINGS = Settings(method="cs", map_sets=1, snr_map="none")
+SETTINGS = starting_settings(Settings(map_sets=1, snr_map="none"))
 INSERTS = (15, 60)  # weak structures in a strip
 INSERT_SIZE = (0.6, 1.1)  # standard deviation, pixels
 INSERT_STRENGTH = (1.5, 6.0)  # noise standard deviations

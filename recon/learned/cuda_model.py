@@ -6,7 +6,7 @@ import copy
 from functools import lru_cache
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from knerve.gpu.cuda_gradient import CudaGradientStep, can_step
 from knerve.gpu.cuda_kernels import Compile, compiled_by_cupy, has_cupy
@@ -20,7 +20,7 @@ def on_device(model: Unrolled, device: torch.device) -> Unrolled:
     if device.type != "cuda":
         return model
     moved = copy.deepcopy(model).to(device)
-    moved.network = HalfPrecisionNetwork(moved.network)  # type: ignore[assignment]  # computes the same
+    moved.networks = nn.ModuleList(HalfPrecisionNetwork(each) for each in moved.networks)
     return moved.requires_grad_(False).eval()
 
 

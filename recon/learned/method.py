@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -31,14 +32,16 @@ class Classical:
     Attributes:
         encoding: A.
         right_side: Aᴴ y, (slice, x, set, y).
-        image: compressed sensing, same shape.
+        image: compressed sensing from which the network starts, same shape.
         wiener: weight of linear SENSE, (slice, 1, 1, 1).
+        plain: makes what the method cs shows, same shape; where the network is not used.
     """
 
     encoding: CartesianEncoding
     right_side: Tensor
     image: Tensor
     wiener: Tensor
+    plain: Callable[[], Tensor]
 
 
 @dataclass(frozen=True)
@@ -63,20 +66,42 @@ def learned_images(known: Classical, model: Unrolled | None = None) -> LearnedIm
     model = packaged_model() if model is None else model
     unused = NO_WEIGHTS if model is None else outside_domain(known.encoding, known.right_side)
     if model is None or unused is not None:
-        return LearnedImages(known.image, unused=unused)
+        return LearnedImages(known.plain(), unused=unused)
     model = on_device(model, known.image.device)
     noise = analytic_noise_map(known.encoding, known.wiener)
     images, clipped = [], []
     for s in range(len(known.image)):
         refined, held = _refined_slice(known, noise, s, model)
         images.append(refined)
-        inside = known.encoding.maps[s, :, 0].abs().amax(1) > 0
+        inside = (known.encoding.maps[s, :, 0] != 0).any(1)
         clipped.append((held & inside).sum() / inside.sum().clamp(min=1))
     return LearnedImages(torch.stack(images)[:, :, None], noise, torch.stack(clipped))
 
 
-def trusted_images(known: Classical, scan: HybridScan) -> tuple[Tensor, Tensor | None, tuple[str, ...]]:
-    """Images, their noise map if one was made, and notes; compressed sensing where the network contradicts the data.
+def reason_against(encoding: CartesianEncoding, right_side: Tensor) -> str | None:
+    """Why the package's network cannot be used on such data; None where it can."""
+    return NO_WEIGHTS if packaged_model() is None else outside_domain(encoding, right_side)
+
+
+@dataclass(frozen=True)
+class TrustedImages:
+    """What is shown of a batch of slices.
+
+    Attributes:
+        image: (slice, x, set, y).
+        noise: standard deviation of the linear solution, same shape, where it was needed.
+        is_learned: whether the network made any of them.
+        notes: for the user.
+    """
+
+    image: Tensor
+    noise: Tensor | None
+    is_learned: bool
+    notes: tuple[str, ...]
+
+
+def trusted_images(known: Classical, scan: HybridScan) -> TrustedImages:
+    """Images of the network, or of compressed sensing where it does not know the data or contradicts them.
 
     Args:
         known: of the slices.
@@ -84,16 +109,24 @@ def trusted_images(known: Classical, scan: HybridScan) -> tuple[Tensor, Tensor |
     """
     found = learned_images(known)
     if found.clipped is None:
-        return found.image, None, (f"the network was not used: {found.unused}. Compressed sensing made these images.",)
-    fits = (data_fit(known.encoding, scan, image) for image in (found.image, known.image))
-    complaints = [complaint(learned, classical) for learned, classical in zip(*fits, strict=True)]
+        note = f"the network was not used: {found.unused}. Compressed sensing made these images."
+        return TrustedImages(found.image, None, False, (note,))
+    complaints = _complaints(known, scan, found.image)
     kept = torch.tensor([text is None for text in complaints], device=found.image.device)
-    image = torch.where(kept[:, None, None, None], found.image, known.image)
     replaced = [text for text in complaints if text is not None]
+    image = torch.where(kept[:, None, None, None], found.image, known.plain()) if replaced else found.image
     notes = tuple(replaced_note(text) for text in replaced)
     if bool(kept.any()):
         notes += (held_back_note(float(found.clipped[kept].max())),)
-    return image, found.noise, notes
+    return TrustedImages(image, found.noise, bool(kept.any()), notes)
+
+
+def _complaints(known: Classical, scan: HybridScan, image: Tensor) -> list[str | None]:
+    """What there is against each slice; compressed sensing's fit is only looked at where limits are not met."""
+    fits = data_fit(known.encoding, scan, image)
+    if all(fit.is_good for fit in fits):
+        return [None] * len(fits)
+    return [complaint(*pair) for pair in zip(fits, data_fit(known.encoding, scan, known.image), strict=True)]
 
 
 def _refined_slice(known: Classical, noise: Tensor, s: int, model: Unrolled) -> tuple[Tensor, Tensor]:

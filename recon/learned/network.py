@@ -27,14 +27,14 @@ class Architecture:
         widths: channels at 1/2, 1/4 and 1/8 of the resolution.
         encoder_blocks: residual blocks at each of them on the way down.
         decoder_blocks: at the two finer ones on the way up, finest first.
-        n_steps: how often the network is applied.
+        n_steps: networks in turn, each with weights of its own.
     """
 
     n_inputs: int = 7
     widths: tuple[int, int, int] = (32, 64, 128)
     encoder_blocks: tuple[int, int, int] = (1, 1, 1)
     decoder_blocks: tuple[int, int] = (1, 1)
-    n_steps: int = 1
+    n_steps: int = 2
 
 
 class ResidualBlock(nn.Module):

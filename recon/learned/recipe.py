@@ -15,13 +15,13 @@ class Recipe:
         architecture: of the network.
         n_scans: simulated scans to learn from.
         n_validation: of these, the first ones, only to look at the error.
-        first_steps: optimiser steps of the first stage: the network alone, one step from compressed sensing, on crops.
+        first_steps: optimiser steps for each network alone, on crops of what those before it made.
         first_batch: crops in a step.
         first_crop: (x, y) of a crop.
-        second_steps: of the second stage: the whole unrolled reconstruction, on strips with their twins.
+        second_steps: of the last stage: the whole unrolled reconstruction, on strips with their twins.
         second_batch: pairs in a step.
-        first_rate: learning rate of the first stage, `Muon`'s.
-        second_rate: of the second.
+        first_rate: learning rate of each network alone, `Muon`'s.
+        second_rate: of the last stage.
         falling_steps: at the end of a stage, in which its rate falls to zero; at most the whole stage.
         response_weight: of the loss of weak structures.
         intermediate_weight: of the images after each step.
@@ -31,16 +31,16 @@ class Recipe:
     """
 
     architecture: Architecture = field(default_factory=Architecture)
-    n_scans: int = 240
+    n_scans: int = 480
     n_validation: int = 8
-    first_steps: int = 7000
+    first_steps: int = 20000
     first_batch: int = 6
     first_crop: tuple[int, int] = (96, 96)
     second_steps: int = 1000
     second_batch: int = 1
     first_rate: float = 0.008
     second_rate: float = 0.001
-    falling_steps: int = 2000
+    falling_steps: int = 12000
     response_weight: float = 0.2
     intermediate_weight: float = 0.1
     averaging: float = 0.995
@@ -49,8 +49,8 @@ class Recipe:
 
     @property
     def n_steps(self) -> int:
-        """Of both stages."""
-        return self.first_steps + self.second_steps
+        """Of all stages."""
+        return self.architecture.n_steps * self.first_steps + self.second_steps
 
     def as_dict(self) -> dict[str, object]:
         """Plain names and values."""

@@ -12,7 +12,7 @@ from knerve.recon.learned.problem import Normal, Problem
 from knerve.recon.learned.unrolled import UNFOLDING_ITERATIONS, UNFOLDING_WEIGHT
 from knerve.recon.regularisation import largest_count
 
-LINEAR_ITERATIONS = 12
+LINEAR_ITERATIONS = 8
 
 
 def problem_of_slice(

@@ -1,5 +1,6 @@
-"""Training in two stages: first the network alone on crops, which is cheap, then the whole unrolled reconstruction on strips.
+"""Training in stages: each network alone on crops, which is cheap, then the whole unrolled reconstruction on strips.
 
+A network starts as a copy of the one before it and learns from what the averaged weights of those before it made of every sample.
 Every step draws its samples from the seed and its own number, so that a training that was stopped goes on as if it had not been.
 """
 
@@ -7,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import math
+import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,8 +21,10 @@ from torch import Tensor
 from knerve.recon.learned.errors import TrainingError
 from knerve.recon.learned.losses import lost_response, relative_error
 from knerve.recon.learned.muon import Muon
+from knerve.recon.learned.problem import Problem
 from knerve.recon.learned.recipe import Recipe
 from knerve.recon.learned.sample import SampleSource, TrainingSample
+from knerve.recon.learned.under_way import SamplesUnderWay
 from knerve.recon.learned.unrolled import Unrolled
 
 WARM_UP = 50  # steps
@@ -58,6 +62,12 @@ class Trainer:
         self.step = 0
 
     @property
+    def stage(self) -> int:
+        """Which network learns alone, from 0; after the last of them, all do."""
+        n_networks, n = self.recipe.architecture.n_steps, self.recipe.first_steps
+        return min(self.step // n, n_networks) if n else n_networks
+
+    @property
     def checkpoint(self) -> Path:
         """Where the state is kept."""
         return self.folder / "checkpoint.pt"
@@ -83,10 +93,12 @@ class Trainer:
     def advance(self) -> Tensor:
         """One step of the optimiser; the losses (error, response)."""
         random = np.random.default_rng([self.recipe.seed, self.step, 9])
+        if self.step and self.step == self.stage * self.recipe.first_steps:
+            self._begin_stage()
         for group in self.optimiser.param_groups:
             group["lr"] = self._rate()
         self.optimiser.zero_grad()
-        losses = self._first(random) if self.step < self.recipe.first_steps else self._second(random)
+        losses = self._first(random) if self.stage < self.recipe.architecture.n_steps else self._last(random)
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), LARGEST_GRADIENT)
         self.optimiser.step()
         self.step += 1
@@ -143,25 +155,49 @@ class Trainer:
         """Samples that are not trained on: the first ones."""
         return len(self.samples) * self.recipe.n_validation // self.recipe.n_scans
 
+    @property
+    def _source(self) -> SampleSource:
+        """Samples as the network that learns meets them."""
+        if self.stage == 0:
+            return self.samples
+        return SamplesUnderWay(self.samples, self._under_way, self.averaged, self.stage, self.recipe.reduced)
+
+    @property
+    def _under_way(self) -> Path:
+        """Where samples are kept as this stage meets them."""
+        return self.folder / f"stage-{self.stage}"
+
+    def _begin_stage(self) -> None:
+        """Go on from averaged weights; the next network starts as the one before it."""
+        stage = self.stage
+        shutil.rmtree(self._under_way, ignore_errors=True)  # of other weights
+        if stage < self.recipe.architecture.n_steps:
+            self.averaged.networks[stage].load_state_dict(self.averaged.networks[stage - 1].state_dict())
+            self.averaged.gains[stage].copy_(self.averaged.gains[stage - 1])
+        self.model.load_state_dict(self.averaged.state_dict())
+        self.optimiser = Muon(self.model.parameters())
+
     def _shown(self, sample: TrainingSample) -> Tensor:
-        """What this stage's averaged network makes of a sample, (x, y)."""
-        if self.step <= self.recipe.first_steps:
-            start, unfolded, folded = (each[None] for each in (sample.start, sample.unfolded, sample.folded))
-            return self.averaged.refined(0, start, unfolded, folded, sample.noise)[0]
-        images: list[Tensor] = self.averaged(sample.pair(), sample.normal)
-        return images[-1][0]
+        """What this stage's averaged networks make of a sample, (x, y)."""
+        problem = Problem(sample.right[None], sample.start[None], sample.noise)
+        n_networks = self.recipe.architecture.n_steps
+        learning = (
+            min((self.step - 1) // self.recipe.first_steps, n_networks) if self.recipe.first_steps else n_networks
+        )
+        images: list[Tensor] = self.averaged(problem, sample.normal, (sample.folded[None], sample.unfolded[None]))
+        return images[max(0, learning)][0]
 
     def _first(self, random: np.random.Generator) -> Tensor:
-        """Gradients of the first stage."""
+        """Gradients of one network alone."""
         images, noise, truth, weight = self._crops(random)
         with self._precision():
-            image = self.model.refined(0, images[0], images[1], images[2], noise)
+            image = self.model.refined(self.stage, images[0], images[1], images[2], noise)
         loss = relative_error(image, truth, images[0], weight)
         loss.backward()
         return torch.stack([loss.detach().cpu(), torch.zeros(())])
 
-    def _second(self, random: np.random.Generator) -> Tensor:
-        """Gradients of the second stage."""
+    def _last(self, random: np.random.Generator) -> Tensor:
+        """Gradients of the last stage."""
         total = torch.zeros(2)
         for number in self._drawn(random, self.recipe.second_batch):
             sample = self.samples.one(number).to(self.device)
@@ -181,12 +217,13 @@ class Trainer:
         """A batch of crops: images that go in, noise (batch, x, y), truth and weight."""
         rows = []
         for number in self._drawn(random, self.recipe.first_batch):
-            sample = self.samples.one(number)
+            sample = self._source.one(number)
             place = _filled_place(sample.weight, self.recipe.first_crop, random)
             phase = torch.polar(torch.ones(()), torch.tensor(random.uniform(0, 2 * math.pi), dtype=torch.float32))
             images = (sample.start, sample.unfolded, sample.folded, sample.truth)
             row = [phase * each[place] for each in images] + [sample.noise[place], sample.weight[place]]
-            rows.append([each.flip(0) for each in row] if random.random() < 0.5 else row)
+            turned = [dim for dim in (0, 1) if random.random() < 0.5]
+            rows.append([each.flip(turned) for each in row])
         start, unfolded, folded, truth, noise, weight = (
             torch.stack(each).to(self.device) for each in zip(*rows, strict=True)
         )
@@ -204,13 +241,10 @@ class Trainer:
 
         The length of a stage decides nothing before the rate falls, so a training can be made longer while it runs.
         """
-        recipe = self.recipe
-        first = self.step < recipe.first_steps
-        highest, done, n = (
-            (recipe.first_rate, self.step, recipe.first_steps)
-            if first
-            else (recipe.second_rate, self.step - recipe.first_steps, recipe.second_steps)
-        )
+        recipe, is_last = self.recipe, self.stage == self.recipe.architecture.n_steps
+        highest = recipe.second_rate if is_last else recipe.first_rate
+        n = recipe.second_steps if is_last else recipe.first_steps
+        done = self.step - self.stage * recipe.first_steps
         falling = min(1.0, (n - done) / min(n, recipe.falling_steps))
         return highest * falling * min(1.0, (done + 1) / WARM_UP)
 

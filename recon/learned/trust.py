@@ -47,6 +47,12 @@ class DataFit:
     overall: float
     largest_line: float
 
+    @property
+    def is_good(self) -> bool:
+        """Whether nothing can be said against the image."""
+        low, high = CHI_SQUARE
+        return low <= self.overall <= high and self.largest_line <= LINE_CHI_SQUARE
+
 
 def data_fit(encoding: CartesianEncoding, scan: HybridScan, image: Tensor) -> list[DataFit]:
     """How well images (slice, x, set, y) explain the data they came from.
@@ -75,7 +81,7 @@ def line_chi_square(encoding: CartesianEncoding, scan: HybridScan, image: Tensor
     first = first_acquired(length, encoding.added_lines)
     own = slice(first, first + length - encoding.added_lines)
     # virtual coils that a slice does not use hold neither signal nor noise
-    n_coils = (scan.kspace.abs().amax(-1) > 0).sum(2, keepdim=True)[..., None].clamp(min=1)
+    n_coils = (scan.kspace != 0).any(-1).sum(2, keepdim=True)[..., None].clamp(min=1)
     power = residual.abs().square().sum(2, keepdim=True) / n_coils
     return power.mean(1)[:, 0, own], encoding.counts[:, own] > 0
 

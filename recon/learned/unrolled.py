@@ -1,12 +1,13 @@
-"""The unrolled reconstruction: compressed sensing, refined by a few steps of one network, then made consistent with the data.
+"""The unrolled reconstruction: compressed sensing, refined by a few networks in turn, then made consistent with the data.
 
     x₀ = compressed sensing
     e = Aᴴ y - Aᴴ A x,   d = (Aᴴ A + 0.05)⁻¹ e          what the data say against x, folded and unfolded
-    x ← x + D(x - blurred x, d, e, noise)               K times
+    x ← x + D_k(x - blurred x, d, e, noise)             k = 1 ... K
     x ← x + (Aᴴ A + λ)⁻¹ (Aᴴ y - Aᴴ A x)                 soft data consistency, better than that of x₀: `agreement.py`
 
 d still holds every weak structure that shrinkage took for noise, together with the noise; the noise map tells D how much of it
-there is at each place. The steps share their weights and differ by what each channel is multiplied with.
+there is at each place. A network sees its neighbourhood only, and aliasing comes from far away: what is left of it after D₁ shows
+in the next d.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from knerve.recon.learned.network import Architecture, ResidualUNet, as_channels
 from knerve.recon.learned.problem import Normal, Problem
 
 FIRST_GAINS = (0.3, 0.3, 0.5, 0.5, 1.0, 1.0, 0.5)  # details are larger than what is wrong with them
-BLUR = 9  # pixels: what is smoother says nothing about errors, but is a hundred times as large
+BLUR = 9  # pixels, 8 + 1: what is smoother says nothing about errors, but is a hundred times as large
 MARGIN = 16  # pixels around the object
 COARSEST = 8  # pixels, of the network
 UNFOLDING_WEIGHT = 0.05
@@ -39,8 +40,9 @@ class Unrolled(nn.Module):
     def __init__(self, architecture: Architecture) -> None:
         super().__init__()
         self.architecture = architecture
-        self.network = ResidualUNet(architecture)
-        self.gains = nn.Parameter(torch.tensor(FIRST_GAINS).repeat(architecture.n_steps, 1))
+        steps = range(architecture.n_steps)
+        self.networks = nn.ModuleList(ResidualUNet(architecture) for _ in steps)
+        self.gains = nn.ParameterList(nn.Parameter(torch.tensor(FIRST_GAINS)) for _ in steps)
 
     def forward(self, problem: Problem, normal: Normal, first: tuple[Tensor, Tensor] | None = None) -> list[Tensor]:
         """The images (batch, x, y) after each step, the consistent one last.
@@ -75,16 +77,31 @@ class Unrolled(nn.Module):
         parts = [detail, as_channels(unfolded), as_channels(folded), noise.expand(image.shape).unsqueeze(1)]
         box = object_box(noise)
         channels = torch.cat(parts, dim=1)[:, :, box[0], box[1]]
-        correction = self.network(channels * self.gains[step][:, None, None])
+        channels = channels * self.gains[step][:, None, None]
+        if not torch.is_grad_enabled():
+            channels = channels.contiguous(memory_format=torch.channels_last)
+        correction = self.networks[step](channels)
         result = image.clone()
         result[:, box[0], box[1]] += as_complex(correction.float())
         return result
 
 
 def blurred(channels: Tensor) -> Tensor:
-    """Mean of the `BLUR` x `BLUR` pixels around each, shaped as the channels (batch, channel, x, y); 0 beyond the edges."""
-    along_x = functional.avg_pool2d(channels, (BLUR, 1), 1, (BLUR // 2, 0))
-    return functional.avg_pool2d(along_x, (1, BLUR), 1, (0, BLUR // 2))
+    """Mean of the 9 x 9 pixels around each, shaped as the channels (batch, channel, x, y); 0 beyond the edges."""
+    for dim in (-2, -1):
+        reach = (0, 0, BLUR // 2, BLUR // 2) if dim == -2 else (BLUR // 2, BLUR // 2)
+        ones = functional.pad(channels, reach)
+        twos = _with_next(ones, 1, dim)
+        eights = _with_next(_with_next(twos, 2, dim), 4, dim)
+        n = channels.shape[dim]
+        channels = (eights.narrow(dim, 0, n) + ones.narrow(dim, BLUR - 1, n)) / BLUR
+    return channels
+
+
+def _with_next(sums: Tensor, distance: int, dim: int) -> Tensor:
+    """Every value plus the one so far on."""
+    n = sums.shape[dim] - distance
+    return sums.narrow(dim, 0, n) + sums.narrow(dim, distance, n)
 
 
 def unfolded(normal: Normal, folded: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors.torch import load, save
 
 from knerve.recon.learned.errors import WeightsError
@@ -49,6 +50,7 @@ def model_from(weights: bytes, card: Mapping[str, Any]) -> Unrolled:
     sizes: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in card["architecture"].items()}
     model = Unrolled(Architecture(**sizes))
     model.load_state_dict({name: values.float() for name, values in load(weights).items()})
+    model.networks.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # untyped. A third faster on a CPU
     return model.requires_grad_(False).eval()
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from knerve.recon.learned.recipe import Recipe
     from knerve.recon.learned.training import Trainer
 
-SCANS_PER_KNEE_SLICE = 10  # each with another contrast, other coils, noise and lines
+SCANS_PER_KNEE_SLICE = 5  # each with another contrast, other coils, noise and lines
 DATA = (
     "digital knees of seeds from 1000 on, drawn objects, and the photographs of --photographs; all scans simulated; "
     "no patient data"

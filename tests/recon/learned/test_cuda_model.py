@@ -28,8 +28,8 @@ def test_half_precision_changes_less_than_the_noise():
     channels = torch.randn(1, model.architecture.n_inputs, 104, 96, generator=torch.Generator().manual_seed(0))
     channels[:, :2] *= 8  # a detail 30 times the noise
     with torch.no_grad():
-        expected = model.network(channels)
-    error = HalfPrecisionNetwork(model.network)(channels) - expected
+        expected = model.networks[0](channels)
+    error = HalfPrecisionNetwork(model.networks[0])(channels) - expected
     assert float(error.square().mean().sqrt()) < LARGEST_ERROR
 
 

@@ -69,7 +69,7 @@ def test_units_do_not_matter(result: Denoised) -> None:
 
 def test_a_wild_network_is_held_at_the_bound() -> None:
     model = Unrolled(Architecture(widths=(4, 6, 8))).requires_grad_(False)
-    torch.nn.init.normal_(model.network.tail.weight, std=3.0, generator=torch.Generator().manual_seed(1))
+    torch.nn.init.normal_(model.networks[0].tail.weight, std=3.0, generator=torch.Generator().manual_seed(1))
     found = denoised(noisy(), noise_map(), SETTINGS, model)
     assert float(found.at_bound.float().mean()) > 0.1
     assert float(((found.image - noisy()).abs() / noise_map()).max()) <= BOUND * 1.001

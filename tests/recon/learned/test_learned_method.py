@@ -19,7 +19,7 @@ def random_network(monkeypatch):
 
     def use(strength):
         model = Unrolled(Architecture(widths=(4, 6, 8)))
-        torch.nn.init.normal_(model.network.tail.weight, std=strength, generator=torch.Generator().manual_seed(1))
+        torch.nn.init.normal_(model.networks[0].tail.weight, std=strength, generator=torch.Generator().manual_seed(1))
         monkeypatch.setattr(method, "packaged_model", lambda: model.requires_grad_(False))
 
     return use

@@ -84,18 +84,19 @@ def test_training_reduces_the_error(tmp_path: Path) -> None:
     assert learner.validation_error() < 0.95
 
 
-def test_a_resumed_training_ends_as_an_unbroken_one(tmp_path: Path) -> None:
+@pytest.mark.parametrize("step", [9, 12, 17, 26])
+def test_a_resumed_training_ends_as_an_unbroken_one(tmp_path: Path, step: int) -> None:
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()
     whole = trainer(tmp_path / "a")
     assert whole.run()
     broken = trainer(tmp_path / "b")
-    for _ in range(9):
+    for _ in range(step):
         broken.advance()
     broken.save()
     resumed = trainer(tmp_path / "b")
     assert resumed.resume()
-    assert resumed.step == 9
+    assert resumed.step == step
     assert resumed.run()
     assert torch.equal(weights(whole.model), weights(resumed.model))
     assert torch.equal(weights(whole.averaged), weights(resumed.averaged))
@@ -107,16 +108,32 @@ def test_a_checkpoint_of_another_recipe_is_refused(tmp_path: Path) -> None:
         trainer(tmp_path, replace(RECIPE, seed=1)).resume()
 
 
-def test_both_stages_move_every_weight_that_they_use(tmp_path: Path) -> None:
+def test_networks_learn_one_after_the_other_and_then_together(tmp_path: Path) -> None:
     learner = trainer(tmp_path)
-    for _ in range(2):
+    moved = []
+    for _ in range(RECIPE.n_steps):
+        before = [weights(network).clone() for network in learner.model.networks]
+        stage = learner.stage
+        error, response = learner.advance().tolist()
+        assert error > 0
+        assert response >= 0
+        if learner.step not in (RECIPE.first_steps + 1, 2 * RECIPE.first_steps + 1):  # where averages take over
+            after = [weights(network) for network in learner.model.networks]
+            moved.append((stage, *(not torch.equal(*pair) for pair in zip(before, after, strict=True))))
+    assert set(moved) == {(0, True, False), (1, False, True), (2, True, True)}
+
+
+def test_a_later_network_starts_from_what_the_first_one_made(tmp_path: Path) -> None:
+    learner = trainer(tmp_path, replace(RECIPE, first_steps=60, first_rate=0.05))
+    for _ in range(60):
         learner.advance()
-    learner.step = RECIPE.first_steps
-    before = weights(learner.model).clone()
-    error, response = learner.advance().tolist()
-    assert error > 0
-    assert response >= 0
-    assert bool((weights(learner.model) != before).float().mean() > 0.9)
+    alone = learner.validation_error()
+    for _ in range(60):
+        learner.advance()
+    both = learner.validation_error()
+    assert both < alone < 0.95
+    stored = sorted(path.name for path in (tmp_path / "stage-1").iterdir())
+    assert stored == [f"sample-{number:06d}.pt" for number in (1, 2, 3)]
 
 
 def test_samples_come_back_from_disk(tmp_path: Path) -> None:

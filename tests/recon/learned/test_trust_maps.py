@@ -235,7 +235,7 @@ def random_network(monkeypatch):
 
     def use(strength: float) -> None:
         model = Unrolled(Architecture(widths=(4, 6, 8))).requires_grad_(False)
-        torch.nn.init.normal_(model.network.tail.weight, std=strength, generator=torch.Generator().manual_seed(1))
+        torch.nn.init.normal_(model.networks[0].tail.weight, std=strength, generator=torch.Generator().manual_seed(1))
         for module in (method, maps_refit):
             monkeypatch.setattr(module, "learned_images", lambda known: learned_images(known, model))
 

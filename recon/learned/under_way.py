@@ -1,0 +1,60 @@
+"""Samples as the later networks of the unrolled reconstruction meet them: after those before have been applied."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from knerve.recon.learned.sample import SampleSource, TrainingSample
+from knerve.recon.learned.unrolled import Unrolled, unfolded
+
+
+@dataclass(frozen=True)
+class SamplesUnderWay:
+    """Samples whose start is what the first networks made of it; kept in a folder once made.
+
+    Attributes:
+        samples: as compressed sensing leaves them.
+        folder: of what the networks made.
+        model: whose networks.
+        n_networks: how many have been applied.
+        reduced: in bfloat16.
+    """
+
+    samples: SampleSource
+    folder: Path
+    model: Unrolled
+    n_networks: int
+    reduced: bool
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def one(self, number: int) -> TrainingSample:
+        """Sample `number`, made now or read."""
+        path = self.folder / f"sample-{number:06d}.pt"
+        sample = self.samples.one(number)
+        if not path.exists():
+            self.folder.mkdir(parents=True, exist_ok=True)
+            partial = path.with_suffix(".part")
+            torch.save(self._made(sample), partial)
+            partial.replace(path)
+        made = torch.load(path, weights_only=True, mmap=True)
+        return replace(sample, **{name: torch.view_as_complex(values) for name, values in made.items()})
+
+    def _made(self, sample: TrainingSample) -> dict[str, Tensor]:
+        """Real and imaginary parts of what changes: start, folded and unfolded."""
+        device = next(self.model.parameters()).device
+        here = sample.to(device)
+        normal, image = here.normal, here.start[None]
+        missing = (here.folded[None], here.unfolded[None])
+        for step in range(self.n_networks):
+            with torch.no_grad(), torch.autocast(device.type, torch.bfloat16, enabled=self.reduced):
+                image = self.model.refined(step, image, missing[1], missing[0], here.noise)
+            folded = here.right[None] - normal(image)
+            missing = (folded, unfolded(normal, folded))
+        images = {"start": image, "folded": missing[0], "unfolded": missing[1]}
+        return {name: torch.view_as_real(each[0]).contiguous().cpu() for name, each in images.items()}
