@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from knee_contrasts import T2, one_slice
 from numpy.typing import NDArray
 
 from knerve.bench.source import BRIGHT, filled
@@ -18,12 +19,11 @@ from knerve.datasets.knee import digital_knee
 from knerve.datasets.reading import read_raw
 from knerve.datasets.simulate import simulate
 from knerve.datasets.simulation_settings import SimulationSettings
-from knerve.demo_stack import of_slices, through_the_nerves
+from knerve.demo_stack import through_the_nerves
 from knerve.gpu.fourier import to_image
 from knerve.recon.noise import estimate_whitening, prewhiten
 from knerve.recon.readout import to_hybrid_space
 from knerve.recon.scan import RawScan
-from knerve.sequences.protocol import Protocol
 from knerve.sequences.sampling import variable_density
 
 FEWEST_COILS = 8  # that are simulated; fewer are taken from among these
@@ -69,7 +69,7 @@ class KneeSlice:
         return float(np.linalg.norm(scale * found - expected) / np.linalg.norm(expected))
 
 
-def knee_slice(seed: int, n_coils: int = 16, *, even: bool = False) -> KneeSlice:
+def knee_slice(seed: int, n_coils: int = 16, *, even: bool = False, contrast: str = T2) -> KneeSlice:
     """A slice of a seed's knee; `even` for BART, which moves images of odd sizes by a part of a pixel."""
     knee = digital_knee(seed, "left" if seed % 2 == 0 else "right")
     settings = SimulationSettings(seed=seed, orientation="axial")
@@ -81,7 +81,7 @@ def knee_slice(seed: int, n_coils: int = 16, *, even: bool = False) -> KneeSlice
     settings = replace(settings, noise_free=True, fully_sampled=True, n_coils=max(n_coils, FEWEST_COILS))
     with tempfile.TemporaryDirectory() as folder:
         raw = Path(folder, "raw.h5")
-        simulate(of_slices(Protocol.load("navigate"), 1), knee, raw, settings=settings)
+        simulate(one_slice(contrast), knee, raw, settings=settings)
         scan = read_raw(raw)
     assert scan.noise is not None, "the simulator writes noise readouts"
     chosen = torch.arange(0, scan.n_coils, max(1, scan.n_coils // n_coils))

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+from knee_contrasts import T2, one_slice
 from knee_slices import HEIGHTS_MM, SIMULATED_SNR, KneeSlice, knee_slice
 from numpy.typing import NDArray
 
@@ -15,10 +16,9 @@ from knerve.bench.source import BRIGHT, filled
 from knerve.datasets.knee import digital_knee
 from knerve.datasets.slice_stack import scan_grid, slice_stack
 from knerve.demo_nerves import is_seen, middle_of, pattern
-from knerve.demo_stack import GENICULAR, of_slices, through_the_nerves
+from knerve.demo_stack import GENICULAR, through_the_nerves
 from knerve.gpu.fourier import to_image, to_kspace
 from knerve.recon.scan import RawScan
-from knerve.sequences.protocol import Protocol
 
 Float = NDArray[np.float32]
 
@@ -88,13 +88,13 @@ class NerveSlice:
         return replace(scan, kspace=to_kspace(images * factor, (-2, -1)))
 
 
-def nerve_slice(seed: int) -> NerveSlice:
+def nerve_slice(seed: int, contrast: str = T2) -> NerveSlice:
     """The slice of a seed's knee through its nerves."""
     if seed in HEIGHTS_MM:
         raise ValueError(f"seed {seed} is cut axially, away from the nerves; choose another than {sorted(HEIGHTS_MM)}.")
-    slice_ = knee_slice(seed)
+    slice_ = knee_slice(seed, contrast=contrast)
     knee = digital_knee(seed, "left" if seed % 2 == 0 else "right")
-    protocol, settings = of_slices(Protocol.load("navigate"), 1), through_the_nerves(knee, seed)
+    protocol, settings = one_slice(contrast), through_the_nerves(knee, seed)
     assert settings.centre_mm is not None, "through_the_nerves sets it"
     assert settings.orientation is not None, "the same"
     (plane,) = slice_stack(protocol, settings.centre_mm, settings.orientation, settings.tilt_deg)
