@@ -118,7 +118,8 @@ def all_stages(scan: RawScan, rounds: Rounds) -> None:
     with rounds.stage("parts of calibrate: patches and their subspace"):
         projector = signal_projector(block[0], kernel)
     with rounds.stage("parts of calibrate: eigenvectors on the coarse grid"):
-        coarse_eigenvectors(projector, coarse_grid(shape, kernel), hybrid.calibration_fov[1::-1], 2)
+        grid = coarse_grid(shape, kernel, hybrid.calibration_fov[1::-1])
+        coarse_eigenvectors(projector, grid.sides, grid.fov, 2)
     with rounds.stage("compress"):
         hybrid, sensitivities = compress_coils(hybrid, sensitivities, settings)
     encoding = CartesianEncoding(sensitivities.maps, hybrid.counts)

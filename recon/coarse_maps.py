@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 COARSE_POINTS_PER_SAMPLE = 12  # coarse grid points per kernel sample and field of view
+MARGIN = 4  # of these, beyond the image: interpolation asks for two on either side
 NEGLIGIBLE = (
     0.25,
     0.6,
@@ -21,9 +23,38 @@ NEGLIGIBLE = (
 MATRIX_BYTES = 1 << 22  # of small matrices at once: they stay in the processor's cache
 
 
-def coarse_grid(shape: Sequence[int], kernel: Sequence[int]) -> tuple[int, ...]:
-    """Sides of a grid that carries Q, ([z,] y, x)."""
-    return tuple(min(n, COARSE_POINTS_PER_SAMPLE * k) for n, k in zip(shape, kernel, strict=True))
+@dataclass(frozen=True)
+class CoarseGrid:
+    """A grid that carries Q.
+
+    Attributes:
+        sides: ([z,] y, x).
+        fov: field of view that the calibration samples encode, over that of the grid, ([z,] y, x).
+        reach: extent along x over that of the image.
+    """
+
+    sides: tuple[int, ...]
+    fov: tuple[float, ...]
+    reach: float = 1.0
+
+
+def coarse_grid(shape: Sequence[int], kernel: Sequence[int], fov: Sequence[float]) -> CoarseGrid:
+    """The grid for an image.
+
+    Q repeats itself after the field of view of the calibration. Where that is larger than the image along the readout, the
+    image's last columns must not be interpolated with its first: the grid reaches beyond both.
+
+    Args:
+        shape: of the image, ([z,] y, x).
+        kernel: sides of the patches, same order.
+        fov: field of view that the calibration samples encode, over that of the image, same order.
+    """
+    sides = tuple(min(n, COARSE_POINTS_PER_SAMPLE * k) for n, k in zip(shape, kernel, strict=True))
+    if fov[-1] <= 1:
+        return CoarseGrid(sides, tuple(fov))
+    n_x = sides[-1] + MARGIN
+    reach = n_x / sides[-1]
+    return CoarseGrid((*sides[:-1], n_x), (*fov[:-1], fov[-1] / reach), reach)
 
 
 def coarse_eigenvectors(

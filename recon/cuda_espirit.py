@@ -41,10 +41,10 @@ def espirit_at_once(
     """Sensitivities on the image grid; the arguments are those of `espirit`, for 2-D scans."""
     n_slices, n_coils = calibration.shape[:2]
     kernel, n_sets = kernel_and_sets(calibration, kernel_width, n_sets)
-    grid = coarse_grid(shape, kernel)
+    grid = coarse_grid(shape, kernel, fov)
     sums = torch.stack([lag_sums(projector) for projector in signal_projectors(calibration, kernel)])
-    vectors, values = eigenvectors_of_sums(sums, grid, fov, n_sets or 2)
-    low, high = _object_bands(calibration, values[..., 0], fov)
+    vectors, values = eigenvectors_of_sums(sums, grid.sides, grid.fov, n_sets or 2)
+    low, high = _object_bands(calibration, values[..., 0], grid.fov)
     first = _fade(values[..., 0], low, high)
     wanted = [n_sets or 1] * n_slices
     if n_sets is None:
@@ -56,10 +56,10 @@ def espirit_at_once(
     bands = torch.stack([low, high], dim=1).tolist()
     maps = calibration.new_empty(n_slices, shape[-1], max(wanted), n_coils, shape[0])
     eigenvalues = torch.empty(n_slices, shape[-1], max(wanted), shape[0], device=maps.device)
-    matrix = interpolation_matrix(shape[0], grid[0]).to(maps.device)
-    neighbours = tuple(each.to(maps.device) for each in cubic_neighbours(shape[-1], grid[-1]))
+    matrix = interpolation_matrix(shape[0], grid.sides[0]).to(maps.device)
+    neighbours = tuple(each.to(maps.device) for each in cubic_neighbours(shape[-1], grid.sides[-1], grid.reach))
     for k, fade in enumerate(fades):
-        phases = reference_phases(vectors[..., k].flatten(1, 2), fade.flatten(1)).unflatten(1, grid)
+        phases = reference_phases(vectors[..., k].flatten(1, 2), fade.flatten(1)).unflatten(1, grid.sides)
         weighted = vectors[..., k] * (phases * fade)[..., None]
         planes = torch.cat([weighted.real, weighted.imag, values[..., k, None]], dim=-1)
         for s in range(n_slices):

@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from knerve.gpu.soft_mask import soft_mask
-from knerve.recon.coarse_maps import coarse_eigenvectors, coarse_grid
+from knerve.recon.coarse_maps import CoarseGrid, coarse_eigenvectors, coarse_grid
 from knerve.recon.interpolation import cubic_neighbours, interpolate_rows, interpolation_matrix
 from knerve.recon.patch_subspace import signal_projector
 
@@ -59,8 +59,9 @@ class Sensitivities:
 
 @dataclass(frozen=True)
 class _CoarseMaps:
-    """Of one slice: vectors (grid..., coil, set), values (grid..., set), the mask's bands, and how many sets are wanted."""
+    """Of one slice: grid, vectors (grid..., coil, set), values (grid..., set), the mask's bands, how many sets are wanted."""
 
+    grid: CoarseGrid
     vectors: Tensor
     values: Tensor
     bands: tuple[tuple[float, float], tuple[float, float]]
@@ -81,7 +82,8 @@ def espirit(
     """
     n_coils = calibration.shape[1]
     kernel, n_sets = kernel_and_sets(calibration, kernel_width, n_sets)
-    coarse = [_coarse_maps(block, kernel, coarse_grid(shape, kernel), fov, n_sets) for block in calibration]
+    grid = coarse_grid(shape, kernel, fov)
+    coarse = [_coarse_maps(block, kernel, grid, n_sets) for block in calibration]
     # slices that do well with one set keep an empty second one beside a neighbour that needs it
     used = max(slice_maps.n_sets for slice_maps in coarse) if n_sets is None else n_sets
     maps = calibration.new_empty(len(coarse), shape[-1], used, n_coils, *shape[:-1])
@@ -109,14 +111,12 @@ def _kernel_shape(calibration_shape: Sequence[int], width: int, n_coils: int) ->
         width -= 1
 
 
-def _coarse_maps(
-    calibration: Tensor, kernel: Sequence[int], grid: Sequence[int], fov: Sequence[float], n_sets: int | None
-) -> _CoarseMaps:
+def _coarse_maps(calibration: Tensor, kernel: Sequence[int], grid: CoarseGrid, n_sets: int | None) -> _CoarseMaps:
     """One slice on the coarse grid; with `n_sets` None the data decide how many sets are wanted."""
-    vectors, values = coarse_eigenvectors(signal_projector(calibration, kernel), grid, fov, n_sets or 2)
-    bands = (_object_band(calibration, values[..., 0], fov), SECOND_MASK)
+    vectors, values = coarse_eigenvectors(signal_projector(calibration, kernel), grid.sides, grid.fov, n_sets or 2)
+    bands = (_object_band(calibration, values[..., 0], grid.fov), SECOND_MASK)
     wanted = n_sets or (2 if _is_folded(values, bands) else 1)
-    return _CoarseMaps(vectors, values, bands, wanted)
+    return _CoarseMaps(grid, vectors, values, bands, wanted)
 
 
 def _is_folded(values: Tensor, bands: Sequence[tuple[float, float]]) -> bool:
@@ -156,7 +156,8 @@ def _to_image_grid(coarse: _CoarseMaps, shape: Sequence[int], maps: Tensor, eige
     """Fill one slice's maps (x, set, coil, [z,] y) and eigenvalues (x, set, [z,] y) on the image grid `shape ([z,] y, x)`."""
     from knerve.gpu.map_interpolation import interpolate_maps
 
-    *others, grid_x = coarse.values.shape[:-1]
+    *others, grid_x = coarse.grid.sides
+    neighbours = cubic_neighbours(shape[-1], grid_x, coarse.grid.reach)
     matrices = [interpolation_matrix(n, g).to(maps.device) for n, g in zip(shape[:-1], others, strict=True)]
     flat_maps, flat_values = maps.flatten(3), eigenvalues.flatten(2)
     for k in range(maps.shape[1]):
@@ -164,7 +165,7 @@ def _to_image_grid(coarse: _CoarseMaps, shape: Sequence[int], maps: Tensor, eige
             flat_maps[:, k], flat_values[:, k] = 0, 0
             continue
         rows = interpolate_rows(_weighted_planes(coarse, k), matrices).flatten(2)
-        interpolate_maps(rows, *cubic_neighbours(shape[-1], grid_x), coarse.bands[k], flat_maps, flat_values, k)
+        interpolate_maps(rows, *neighbours, coarse.bands[k], flat_maps, flat_values, k)
 
 
 def _weighted_planes(coarse: _CoarseMaps, k: int) -> Tensor:

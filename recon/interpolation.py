@@ -8,12 +8,13 @@ import torch
 from torch import Tensor
 
 
-def cubic_neighbours(n_fine: int, n_coarse: int) -> tuple[Tensor, Tensor]:
+def cubic_neighbours(n_fine: int, n_coarse: int, reach: float = 1.0) -> tuple[Tensor, Tensor]:
     """Coarse neighbours of every fine point and their cubic (Catmull-Rom) weights, both (fine, 4): int64 and float32.
 
-    Both grids have their origin at index n // 2 and wrap around.
+    Both grids have their origin at index n // 2; the coarse one wraps around. `reach` is its extent over the fine one's.
     """
-    position = (torch.arange(n_fine, dtype=torch.float64) - n_fine // 2) * (n_coarse / n_fine) + n_coarse // 2
+    spacing = reach * n_fine / n_coarse
+    position = (torch.arange(n_fine, dtype=torch.float64) - n_fine // 2) / spacing + n_coarse // 2
     left = torch.floor(position)
     t = position - left
     weights = (

@@ -2,10 +2,11 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
-from knerve.recon.coarse_maps import NEGLIGIBLE, coarse_eigenvectors, coarse_grid, lag_sums
+from knerve.recon.coarse_maps import MARGIN, NEGLIGIBLE, CoarseGrid, coarse_eigenvectors, coarse_grid, lag_sums
 from knerve.recon.patch_subspace import signal_projector
 
 
@@ -52,7 +53,15 @@ def test_eigenvectors_are_those_of_the_definition(kernel, grid, fov, randn):
 
 
 def test_the_coarse_grid_is_no_finer_than_the_image():
-    assert coarse_grid((484, 30), (6, 6)) == (72, 30)
+    assert coarse_grid((484, 30), (6, 6), (1.0, 1.0)) == CoarseGrid((72, 30), (1.0, 1.0))
+
+
+def test_the_coarse_grid_reaches_beyond_an_image_that_was_cut_out_of_a_wider_one():
+    grid = coarse_grid((484, 552), (6, 6), (1.0, 2.0))
+    assert grid.sides == (72, 72 + MARGIN)
+    x = (np.arange(72 + MARGIN) - (72 + MARGIN) // 2) / ((72 + MARGIN) * grid.fov[1])
+    assert np.allclose(np.diff(x), 1 / (72 * 2.0))
+    assert grid.reach == pytest.approx((72 + MARGIN) / 72)
 
 
 def test_an_empty_projector_has_no_eigenvalues():

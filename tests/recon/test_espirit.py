@@ -87,3 +87,16 @@ def test_same_data_give_the_same_maps(make_scan):
     first = espirit(calibration, (96, 80), (1.0, 1.0), 6, 2)
     second = espirit(calibration, (96, 80), (1.0, 1.0), 6, 2)
     assert torch.equal(first.maps, second.maps)
+
+
+def test_an_object_longer_than_the_image_has_its_own_sensitivities_at_both_ends(make_scan):
+    wide = make_scan(n_y=96, n_x=320, radius=0.9)
+    calibration = _calibration(wide.maps[0], wide.image[0], 24)
+    cut = slice(80, 240)
+    found = espirit(calibration, (96, 160), (1.0, 2.0), 6, 1)
+    fitted = found.maps[0, :, 0].permute(1, 2, 0)
+    seen = wide.image[0][:, cut].abs() > 10
+    assert int(seen[:, -3:].sum()) > 100
+    correlation = _correlation(fitted, wide.maps[0][:, :, cut])
+    assert float(correlation[:, -3:][seen[:, -3:]].min()) > 0.99
+    assert float(correlation[:, :3][seen[:, :3]].min()) > 0.99
