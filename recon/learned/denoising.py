@@ -74,7 +74,7 @@ def denoised(image: Tensor, noise: Tensor, settings: Settings, model: Unrolled |
     unused = NO_WEIGHTS if model is None else _outside(columns, image)
     result = start[0, :, 0]
     if model is not None and unused is None:
-        problem = Problem(columns[:, :, 0], start[:, :, 0], torch.ones_like(columns[0, :, 0].real))
+        problem = Problem(columns[:, :, 0], start[:, :, 0], torch.ones_like(columns[0, :, 0].real), columns.numel())
         with torch.no_grad(), fast_convolutions(image.device):
             *_, refined, _consistent = on_device(model, image.device)(problem, normal_of_slice(encoding, 0))
         result = refined[0]

@@ -7,14 +7,14 @@ the phase encodes. The twin has the same noise; what the reconstruction makes of
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from knerve.recon.learned.problem import PlainNormal, Problem
+from knerve.recon.learned.problem import PlainNormal, Problem, n_samples
 
 HALF = ("folded", "unfolded", "twin_start", "insert")
 
@@ -66,10 +66,17 @@ class TrainingSample:
         """Aᴴ A / n."""
         return PlainNormal(torch.view_as_complex(self.maps.float()), self.power)
 
+    @property
+    def problem(self) -> Problem:
+        """The problem, as a batch of one."""
+        energy = float(n_samples(self.maps[..., 0], self.power))  # every line was read once
+        return Problem(self.right[None], self.start[None], self.noise, energy)
+
     def pair(self) -> Problem:
         """The problem and its twin, as a batch of two."""
         right = torch.stack([self.right, self.right + self.normal(self.insert[None])[0]])
-        return Problem(right, torch.stack([self.start, self.start + self.twin_start]), self.noise)
+        start = torch.stack([self.start, self.start + self.twin_start])
+        return replace(self.problem, right=right, start=start)
 
     def to(self, device: torch.device) -> TrainingSample:
         """The same on another device."""

@@ -21,7 +21,6 @@ from torch import Tensor
 from knerve.recon.learned.errors import TrainingError
 from knerve.recon.learned.losses import lost_response, relative_error
 from knerve.recon.learned.muon import Muon
-from knerve.recon.learned.problem import Problem
 from knerve.recon.learned.recipe import Recipe
 from knerve.recon.learned.sample import SampleSource, TrainingSample
 from knerve.recon.learned.under_way import SamplesUnderWay
@@ -179,12 +178,13 @@ class Trainer:
 
     def _shown(self, sample: TrainingSample) -> Tensor:
         """What this stage's averaged networks make of a sample, (x, y)."""
-        problem = Problem(sample.right[None], sample.start[None], sample.noise)
         n_networks = self.recipe.architecture.n_steps
         learning = (
             min((self.step - 1) // self.recipe.first_steps, n_networks) if self.recipe.first_steps else n_networks
         )
-        images: list[Tensor] = self.averaged(problem, sample.normal, (sample.folded[None], sample.unfolded[None]))
+        images: list[Tensor] = self.averaged(
+            sample.problem, sample.normal, (sample.folded[None], sample.unfolded[None])
+        )
         return images[max(0, learning)][0]
 
     def _first(self, random: np.random.Generator) -> Tensor:

@@ -3,7 +3,7 @@
     x₀ = compressed sensing
     e = Aᴴ y - Aᴴ A x,   d = (Aᴴ A + 0.05)⁻¹ e          what the data say against x, folded and unfolded
     x ← x + D_k(x - blurred x, d, e, noise)             k = 1 ... K
-    x ← x + (Aᴴ A + λ)⁻¹ (Aᴴ y - Aᴴ A x)                 soft data consistency, better than that of x₀: `agreement.py`
+    x ← x + (Aᴴ A + λ)⁻¹ (Aᴴ y - Aᴴ A x)                 soft data consistency, about as good as that of x₀: `agreement.py`
 
 d still holds every weak structure that shrinkage took for noise, together with the noise; the noise map tells D how much of it
 there is at each place. A network sees its neighbourhood only, and aliasing comes from far away: what is left of it after D₁ shows
@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from knerve.recon.learned.agreement import made_consistent, surplus_of
+from knerve.recon.learned.agreement import EXTRA, made_consistent, surplus_of
 from knerve.recon.learned.consistency import differentiable_solve
 from knerve.recon.learned.network import Architecture, ResidualUNet, as_channels, as_complex
 from knerve.recon.learned.problem import Normal, Problem
@@ -59,7 +59,7 @@ class Unrolled(nn.Module):
             image = self.refined(step, image, d, folded, problem.noise)
             folded = problem.right - normal(image)
             images.append(image)
-        surplus = surplus_of(image - problem.start, before, folded)
+        surplus = surplus_of(image - problem.start, before, folded) - EXTRA * problem.noise_energy
         return [*images, made_consistent(normal, image, folded, surplus, CONSISTENCY_ITERATIONS)]
 
     def refined(self, step: int, image: Tensor, unfolded: Tensor, folded: Tensor, noise: Tensor) -> Tensor:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -25,7 +27,7 @@ def small_problem(n_x: int = 20, n_coils: int = 4, n_y: int = 30) -> tuple[Probl
     maps = maps / maps.abs().square().sum(1, keepdim=True).sqrt()
     normal = PlainNormal(maps, (torch.rand(n_y, generator=generator) < 0.5).float())
     images = torch.randn(2, 1, n_x, n_y, generator=generator, dtype=torch.complex64)
-    return Problem(30 * images[0], 30 * images[1], torch.full((n_x, n_y), 1.5)), normal
+    return Problem(30 * images[0], 30 * images[1], torch.full((n_x, n_y), 1.5), n_x * n_y), normal
 
 
 def test_no_biases() -> None:
@@ -67,7 +69,7 @@ def test_only_the_object_is_looked_at() -> None:
     (problem, _), generator = small_problem(64, 4, 200), torch.Generator().manual_seed(1)
     inside = torch.zeros(64, 200)
     inside[:, 90:130] = 1
-    problem = Problem(problem.right, problem.start * inside, problem.noise * inside)
+    problem = replace(problem, start=problem.start * inside, noise=problem.noise * inside)
     folded = torch.randn(1, 64, 200, dtype=torch.complex64, generator=generator) * inside
     with torch.no_grad():
         cut = model.refined(0, problem.start, folded, folded, problem.noise)
