@@ -3,7 +3,7 @@
     argmin ‖A x - y‖² + λ ‖x - z‖²  =  z + (Aᴴ A + λ)⁻¹ e,     e = Aᴴ y - Aᴴ A z
 
 As in MoDL (Aggarwal et al. 2019, doi:10.1109/TMI.2018.2865356), but λ is neither learned nor set. The larger it is, the more
-stays of the proposal z. The largest with which ‖A x - y‖² is at most that of compressed sensing, which follows the noise a little,
+stays of the proposal z. The largest with which ‖A x - y‖² is at most that of compressed sensing, which follows the noise,
 and 4 % of the noise's energy is found (a discrepancy principle, Morozov 1966) and halved, for what is weak. Errors of the
 sensitivities, which no image explains, do not pull x into the noise.
 
