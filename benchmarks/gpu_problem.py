@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -15,7 +16,7 @@ from knerve.recon.extent import crop_to_acquired
 from knerve.recon.hybrid import HybridScan
 from knerve.recon.methods import sparsity_prior
 from knerve.recon.noise import Whitening, estimate_whitening, mix_coils
-from knerve.recon.object_rows import object_rows, on_rows
+from knerve.recon.object_rows import cut, object_rows, on_rows
 from knerve.recon.readout import to_hybrid_space
 from knerve.recon.regularisation import automatic_weight, largest_eigenvalue
 from knerve.recon.scan import RawScan
@@ -77,14 +78,16 @@ class Steps:
         return estimate_sensitivities(hybrid, self.settings)[0]
 
     def problem(self, hybrid: HybridScan, sensitivities: Sensitivities) -> Problem:
-        """Coils compressed, right side and weights made, empty rows cut."""
+        """Coils compressed, right side and weights made, rows cut that are empty in all slices."""
         hybrid, sensitivities = compress_coils(hybrid, sensitivities, self.settings)
         whole = CartesianEncoding(sensitivities.maps, hybrid.counts, added_lines=hybrid.added_lines)
         right_side = whole.adjoint_of_data(hybrid)
         weight = self.settings.regularisation * automatic_weight(whole, right_side)
-        rows = object_rows(whole)
+        every = range(len(right_side))
+        rows = [_around(object_rows(whole))] * len(right_side)  # the pipeline solves heights one after the other
+        seen = on_rows(whole, rows, every)
         return Problem(
-            on_rows(whole, rows), right_side[..., rows].contiguous(), weight, largest_eigenvalue(whole), self.settings
+            seen, cut(right_side, rows, every).contiguous(), weight, largest_eigenvalue(whole), self.settings
         )
 
 
@@ -94,3 +97,8 @@ def problem_of(scan: RawScan, settings: Settings, device: torch.device) -> Probl
     raw, block = steps.on_device()
     hybrid = steps.hybrid(raw, block, steps.whitening())
     return steps.problem(hybrid, steps.sensitivities(hybrid))
+
+
+def _around(rows: Sequence[slice]) -> slice:
+    """The rows of all objects."""
+    return slice(min(own.start for own in rows), max(own.stop for own in rows))

@@ -12,6 +12,7 @@ from knerve.recon.scan import Frame, Grid, Noise, RawScan
 
 NOISE_SAMPLES = 8192
 OVERSAMPLING = 2  # along the readout
+N_RADII = 5  # of the discs of one slice after the other
 FOV_MM, SLICE_MM = 160.0, 3.0
 
 
@@ -120,7 +121,7 @@ def ring_of_coils(sizes: Sizes, device: torch.device) -> Tensor:
 def disc(sizes: Sizes, number: int, device: torch.device) -> Tensor:
     """Slice `number` of the object, (y, x): a disc with holes, bars and a texture."""
     y, x = _positions(sizes, device)
-    radius = 0.68 + 0.1 * (number % 5) / 5
+    radius = 0.68 + 0.1 * (number % N_RADII) / N_RADII
     image = 1.0 * ((y**2 + x**2) < radius**2)
     image = image + 0.6 * (((y - 0.2) ** 2 + (x + 0.2) ** 2) < 0.04) - 0.5 * (((y + 0.25) ** 2 + x**2) < 0.03)
     for k in range(6):

@@ -27,7 +27,7 @@ from knerve.recon.iterates import Iterates, Schedule
 from knerve.recon.sparsity import CYCLE, SparsityPrior
 from knerve.recon.wavelets import FILTERS
 
-KEPT = 2  # sizes per thread: whole batches and the last one
+KEPT = 4  # sizes per thread: objects of as many heights, see `object_rows`
 
 _kept = threading.local()
 

@@ -2,15 +2,18 @@
 
 With phase oversampling half of the field of view is air. The lines stay as they are: a transform that knows these rows to be
 zero takes a little less time, but wavelets, sensitivities and memory need only the rows of the object.
+
+The wavelets' grid begins at the first of them and is periodic in their number: both decide the image, by a tenth of the noise.
+So each slice has rows of its own, wherever it is solved; slices with equally many of them can be solved at once.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
 from torch import Tensor
-from torch.nn.functional import pad
 
 from knerve.recon.encoding import CartesianEncoding
 
@@ -18,25 +21,52 @@ WORTH = 0.95  # of the rows; with more of them in use nothing is cut
 MULTIPLE = 32  # of rows, that wavelets divide: rows they would pad with zeros can as well be the image's own
 
 
-def object_rows(encoding: CartesianEncoding) -> slice:
-    """From the first to the last row in which a coil sees anything, in any slice; all where that is most of them."""
-    n = encoding.maps.shape[-1]
-    seen = torch.nonzero((encoding.maps != 0).flatten(0, -2).any(0))[:, 0]
-    if len(seen) == 0:
+def object_rows(encoding: CartesianEncoding) -> list[slice]:
+    """Of each slice, from the first to the last row in which a coil sees anything; all where that is most of them."""
+    seen = (encoding.maps != 0).flatten(1, -2).any(1).cpu()  # of all slices: a GPU is asked once
+    return [_rows_around(torch.nonzero(each)[:, 0].tolist(), seen.shape[1]) for each in seen]
+
+
+def of_equal_height(rows: Sequence[slice]) -> list[list[int]]:
+    """Slices with equally many rows, group by group."""
+    groups: dict[int, list[int]] = {}
+    for s, own in enumerate(rows):
+        groups.setdefault(own.stop - own.start, []).append(s)
+    return list(groups.values())
+
+
+def on_rows(encoding: CartesianEncoding, rows: Sequence[slice], some: Sequence[int]) -> CartesianEncoding:
+    """The encoding of images of some slices that have only their own rows, equally many in each.
+
+    Where these begin differently the images are those of objects moved to the first row: Aᴴ A, a circular convolution, does not
+    know where they lie; A and Aᴴ do.
+    """
+    starts = {rows[s].start for s in some}
+    first_row = encoding.first_row + starts.pop() if len(starts) == 1 else 0
+    maps, counts = cut(encoding.maps, rows, some), encoding.counts[list(some)]
+    return replace(encoding, maps=maps, counts=counts, first_row=first_row)
+
+
+def cut(values: Tensor, rows: Sequence[slice], some: Sequence[int]) -> Tensor:
+    """Some slices of values (slice, ..., y), each on its own rows, equally many."""
+    if all(own == rows[0] for own in rows):
+        return values[..., rows[0]]
+    return torch.cat([values[s : s + 1, ..., rows[s]] for s in some])
+
+
+def put_back(target: Tensor, values: Tensor, rows: Sequence[slice], some: Sequence[int]) -> None:
+    """Fill those rows of some slices of a target (slice, ..., y): the reverse of `cut`."""
+    for s, own in zip(some, values, strict=True):
+        target[s, ..., rows[s]] = own
+
+
+def _rows_around(seen: Sequence[int], n: int) -> slice:
+    """Rows, a multiple of `MULTIPLE`, around those that are seen, among n."""
+    if not seen:
         return slice(0, n)
-    first, last = int(seen[0]), int(seen[-1])
-    n_rows = -(-(last + 1 - first) // MULTIPLE) * MULTIPLE
+    first, n_seen = seen[0], seen[-1] + 1 - seen[0]
+    n_rows = -(-n_seen // MULTIPLE) * MULTIPLE
     if n_rows > WORTH * n:
         return slice(0, n)
-    start = min(max(0, first - (n_rows - (last + 1 - first)) // 2), n - n_rows)
+    start = min(max(0, first - (n_rows - n_seen) // 2), n - n_rows)
     return slice(start, start + n_rows)
-
-
-def on_rows(encoding: CartesianEncoding, rows: slice) -> CartesianEncoding:
-    """The same encoding of images that have only these rows."""
-    return replace(encoding, maps=encoding.maps[..., rows], first_row=encoding.first_row + rows.start)
-
-
-def with_all_rows(image: Tensor, rows: slice, n: int) -> Tensor:
-    """An image of these rows among n: the others are zero."""
-    return pad(image, (rows.start, n - rows.stop))

@@ -5,7 +5,7 @@ import torch
 
 from knerve.recon.encoding import CartesianEncoding
 from knerve.recon.methods import METHODS
-from knerve.recon.object_rows import object_rows, on_rows, with_all_rows
+from knerve.recon.object_rows import cut, object_rows, of_equal_height, on_rows, put_back
 from knerve.recon.settings import Settings
 
 LINES = 240
@@ -33,19 +33,32 @@ def encoding_of(rows, n_slices=1):
     ],
 )
 def test_finds_the_rows_of_the_object(seen, rows):
-    assert object_rows(encoding_of([seen])) == rows
+    assert object_rows(encoding_of([seen, (0, LINES)], n_slices=2)) == [rows, slice(0, LINES)]
 
 
 def test_the_encoding_of_some_rows_is_a_part_of_the_whole(randn):
     whole = encoding_of([(70, 160)])
     rows = object_rows(whole)
-    part = on_rows(whole, rows)
+    part = on_rows(whole, rows, [0])
     image = randn(part.image_shape)
-    wide = with_all_rows(image, rows, LINES)
+    wide = torch.zeros(whole.image_shape, dtype=torch.complex64)
+    put_back(wide, image, rows, [0])
     torch.testing.assert_close(part.forward(image), whole.forward(wide))
-    torch.testing.assert_close(part.normal(image), whole.normal(wide)[..., rows])
+    torch.testing.assert_close(part.normal(image), cut(whole.normal(wide), rows, [0]))
     kspace = randn(part.kspace_shape)
-    torch.testing.assert_close(part.adjoint(kspace), whole.adjoint(kspace)[..., rows])
+    torch.testing.assert_close(part.adjoint(kspace), cut(whole.adjoint(kspace), rows, [0]))
+
+
+def test_slices_of_equal_height_share_a_normal_operator_wherever_their_rows_begin(randn):
+    whole = encoding_of([(70, 160), (20, 200), (100, 180)], n_slices=3)
+    rows = object_rows(whole)
+    assert [own.stop - own.start for own in rows] == [96, 192, 96]
+    assert of_equal_height(rows) == [[0, 2], [1]]
+    part = on_rows(whole, rows, [0, 2])
+    image = randn(part.image_shape)
+    wide = torch.zeros(whole.image_shape, dtype=torch.complex64)
+    put_back(wide, image, rows, [0, 2])
+    torch.testing.assert_close(part.normal(image), cut(whole.normal(wide), rows, [0, 2]))
 
 
 def test_compressed_sensing_finds_the_same_object(monkeypatch):
@@ -55,7 +68,7 @@ def test_compressed_sensing_finds_the_same_object(monkeypatch):
     )
     settings = Settings(tolerance=0.2)
     some = METHODS["cs"](encoding, right_side, settings)
-    monkeypatch.setattr("knerve.recon.methods.object_rows", lambda _: slice(0, LINES))
+    monkeypatch.setattr("knerve.recon.methods.object_rows", lambda _: [slice(0, LINES)])
     every = METHODS["cs"](encoding, right_side, settings)
     assert not some[..., :67].any()
     assert not some[..., 163:].any()
