@@ -10,10 +10,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from knerve.gpu.image_update import Update, row_slope
 from knerve.gpu.kernel_cache import kernel
 from knerve.gpu.lanes import LANES, load, store, to_unit_ball
-from knerve.gpu.wavelet_kernel import FEWEST_ROWS, Update, row_slope
-from knerve.gpu.workers import spread
+from knerve.gpu.workers import FEWEST_ROWS, spread
 
 Real = NDArray[np.float32]
 BOUND = 8.0  # of ‖∇‖², two axes

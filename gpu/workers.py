@@ -18,6 +18,8 @@ import torch
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
+FEWEST_ROWS = 200  # of an image that are worth waking a thread for
+
 _here = threading.local()  # marks the threads that already are workers
 
 

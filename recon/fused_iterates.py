@@ -13,9 +13,10 @@ import torch
 from torch import Tensor
 
 from knerve.gpu.fft_lengths import factors
+from knerve.gpu.image_update import Update
 from knerve.gpu.normal_kernel import GradientStep
 from knerve.gpu.variation_kernel import VariationStep
-from knerve.gpu.wavelet_kernel import Update, WaveletShrinkage
+from knerve.gpu.wavelet_kernel import WaveletShrinkage
 from knerve.recon.encoding import CartesianEncoding
 from knerve.recon.iterates import Iterates
 from knerve.recon.sparsity import SparsityPrior

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
+from knerve.gpu.image_update import Update
 from knerve.gpu.lanes import LANES
 from knerve.gpu.variation_kernel import VariationStep
-from knerve.gpu.wavelet_kernel import Update
 from knerve.recon.total_variation import variation_step
 
 

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 
+from knerve.gpu.image_update import Update
 from knerve.gpu.lanes import LANES
-from knerve.gpu.wavelet_kernel import Update, WaveletShrinkage
+from knerve.gpu.wavelet_kernel import WaveletShrinkage
 from knerve.recon.sparsity import shrink_by_neighbours
 from knerve.recon.wavelets import FILTERS, WaveletTransform
 
