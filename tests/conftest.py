@@ -1,9 +1,12 @@
-"""What every room's tests share: seeded randomness, the checks that every linear operator passes, where the real data lie."""
+"""What every room's tests share: seeded randomness, the checks that every linear operator passes, the command line, real data."""
 
 from __future__ import annotations
 
+import json
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 import torch
@@ -60,3 +63,38 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip("../shared/data is not here: real raw data are not part of the project")
     return folder
+
+
+class Run(NamedTuple):
+    """What one run of the command line left."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def document(self) -> dict[str, object]:
+        """The one strict JSON document on stdout."""
+        document = json.loads(self.out, parse_constant=_refuse)
+        assert isinstance(document, dict)
+        return document
+
+
+def _refuse(constant: str) -> object:
+    raise AssertionError(f"{constant} is no JSON")
+
+
+@pytest.fixture
+def knerve(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Run]:
+    """Run `knerve` with some arguments in this process."""
+    from knerve import cli  # tests of single rooms do without what it needs
+
+    def run(*arguments: str | Path) -> Run:
+        monkeypatch.setattr(sys, "argv", ["knerve", *map(str, arguments)])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as stop:
+            cli.main()
+        said = capsys.readouterr()
+        return Run(int(stop.value.code or 0), said.out, said.err)
+
+    return run

@@ -7,14 +7,13 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
 
-from knerve import cli
 from knerve.bench.cases import Case
 from knerve.bench.methods import Method
 from knerve.bench.options import BenchOptions
@@ -53,28 +52,6 @@ def method(kind, **more):
 METHODS = tuple(map(method, (Double, Broken)))
 ABSENT = method(type("Absent", (Double,), {}), missing=lambda: "not installed: ask the author")
 '''
-
-
-@dataclass(frozen=True)
-class Run:
-    """What one run of the command line left."""
-
-    code: int
-    out: str
-    err: str
-
-
-@pytest.fixture
-def knerve(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Run]:
-    def run(*arguments: str | Path) -> Run:
-        monkeypatch.setattr(sys, "argv", ["knerve", *map(str, arguments)])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as stop:
-            cli.main()
-        said = capsys.readouterr()
-        return Run(int(stop.value.code or 0), said.out, said.err)
-
-    return run
 
 
 @pytest.fixture
@@ -127,7 +104,7 @@ def test_a_benchmark_writes_table_figure_report_and_history(
 
 
 def test_a_rerun_reuses_searches_and_lengthens_the_history(
-    double: ModuleType, tmp_path: Path, knerve: Callable[..., Run], capsys: pytest.CaptureFixture[str]
+    double: ModuleType, tmp_path: Path, knerve: Callable[..., Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
     once = options(double, double.METHODS[0], own=double.METHODS[:1], n_runs=1)
     out = tmp_path / "out"
@@ -162,7 +139,7 @@ def test_a_method_that_fails_is_told_and_the_others_go_on(
 
 
 def test_the_command_passes_its_options_on(
-    tmp_path: Path, knerve: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, knerve: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[tuple[Path, BenchOptions]] = []
 
@@ -192,20 +169,20 @@ def test_the_command_passes_its_options_on(
         (("--threads", "0"), "--threads"),
     ],
 )
-def test_wrong_usage_is_exit_2(arguments: tuple[str, ...], words: str, knerve: Callable[..., Run]) -> None:
+def test_wrong_usage_is_exit_2(arguments: tuple[str, ...], words: str, knerve: Callable[..., Any]) -> None:
     run = knerve("bench", *arguments, "--json")
     assert run.code == 2
     message = json.loads(run.out)["error"]["message"]
     assert words in message
 
 
-def test_without_a_history_there_is_nothing_to_show(tmp_path: Path, knerve: Callable[..., Run]) -> None:
+def test_without_a_history_there_is_nothing_to_show(tmp_path: Path, knerve: Callable[..., Any]) -> None:
     run = knerve("bench", "--history", "--out", tmp_path)
     assert run.code == 1
     assert "history.jsonl does not exist" in run.err
 
 
-def test_files_of_others_are_refused_before_any_work(tmp_path: Path, knerve: Callable[..., Run]) -> None:
+def test_files_of_others_are_refused_before_any_work(tmp_path: Path, knerve: Callable[..., Any]) -> None:
     (tmp_path / "thesis.tex").write_text("mine")
     run = knerve("bench", "--case", "small", "--out", tmp_path)
     assert run.code == 1

@@ -6,8 +6,8 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -21,39 +21,6 @@ from knerve.recon.settings import Settings
 from knerve.terminal import Terminal, facts_table, to_json
 
 
-@dataclass(frozen=True)
-class Run:
-    """What one run of the command line left."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def document(self) -> dict[str, object]:
-        """The one strict JSON document on stdout."""
-        document = json.loads(self.out, parse_constant=_refuse)
-        assert isinstance(document, dict)
-        return document
-
-
-def _refuse(constant: str) -> object:
-    raise AssertionError(f"{constant} is no JSON")
-
-
-@pytest.fixture
-def knerve(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Run]:
-    def run(*arguments: str | Path) -> Run:
-        monkeypatch.setattr(sys, "argv", ["knerve", *map(str, arguments)])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as stop:
-            cli.main()
-        said = capsys.readouterr()
-        return Run(int(stop.value.code or 0), said.out, said.err)
-
-    return run
-
-
 @pytest.fixture(scope="module")
 def raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("raw") / "knee.h5"
@@ -61,7 +28,7 @@ def raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def test_recon_writes_images_and_says_what_it_did(raw: Path, tmp_path: Path, knerve: Callable[..., Run]) -> None:
+def test_recon_writes_images_and_says_what_it_did(raw: Path, tmp_path: Path, knerve: Callable[..., Any]) -> None:
     run = knerve("recon", raw, "--out", tmp_path / "out")
     assert run.code == 0, run.err
     for name in ("images.h5", "report.json", "report.html"):
@@ -74,7 +41,7 @@ def test_recon_writes_images_and_says_what_it_did(raw: Path, tmp_path: Path, kne
         assert fact in run.out
 
 
-def test_recon_json_is_one_document(raw: Path, tmp_path: Path, knerve: Callable[..., Run]) -> None:
+def test_recon_json_is_one_document(raw: Path, tmp_path: Path, knerve: Callable[..., Any]) -> None:
     run = knerve("recon", raw, "--out", tmp_path / "out", "--method", "zero-filled", "--json", "--format", "png")
     assert run.code == 0, run.err
     document = run.document
@@ -88,7 +55,7 @@ def test_recon_json_is_one_document(raw: Path, tmp_path: Path, knerve: Callable[
 
 
 def test_every_option_reaches_the_settings(
-    raw: Path, tmp_path: Path, knerve: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
+    raw: Path, tmp_path: Path, knerve: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[Settings] = []
 
@@ -117,7 +84,7 @@ def test_every_option_reaches_the_settings(
     ]
 
 
-def test_complex_images_and_formats_reach_the_writer(raw: Path, tmp_path: Path, knerve: Callable[..., Run]) -> None:
+def test_complex_images_and_formats_reach_the_writer(raw: Path, tmp_path: Path, knerve: Callable[..., Any]) -> None:
     run = knerve(
         *("recon", raw, "--out", tmp_path / "out", "--method", "zero-filled", "--snr-map", "none"),
         *("--format", "mrd", "--format", "nifti", "--complex"),
@@ -132,7 +99,7 @@ def test_complex_images_and_formats_reach_the_writer(raw: Path, tmp_path: Path, 
     assert "no SNR map was asked for" in run.out
 
 
-def test_info_tells_what_is_inside(raw: Path, knerve: Callable[..., Run]) -> None:
+def test_info_tells_what_is_inside(raw: Path, knerve: Callable[..., Any]) -> None:
     told = knerve("info", raw)
     assert told.code == 0, told.err
     assert told.out.strip()
@@ -143,7 +110,7 @@ def test_info_tells_what_is_inside(raw: Path, knerve: Callable[..., Run]) -> Non
 
 @pytest.mark.parametrize("command", ["recon", "info"])
 def test_a_raw_file_that_is_not_there_is_one_clear_line(
-    command: str, tmp_path: Path, knerve: Callable[..., Run]
+    command: str, tmp_path: Path, knerve: Callable[..., Any]
 ) -> None:
     missing = tmp_path / "missing.h5"
     arguments = [command, missing] + (["--out", tmp_path / "out"] if command == "recon" else [])
@@ -165,7 +132,7 @@ def test_a_raw_file_that_is_not_there_is_one_clear_line(
 
 
 def test_a_folder_with_files_of_others_is_refused_before_any_work(
-    raw: Path, tmp_path: Path, knerve: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
+    raw: Path, tmp_path: Path, knerve: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("knerve.datasets.reading.read_raw", _must_not_run)
     (tmp_path / "thesis.tex").write_text("mine")
@@ -176,7 +143,7 @@ def test_a_folder_with_files_of_others_is_refused_before_any_work(
 
 
 def test_a_place_that_cannot_be_written_is_refused_before_any_work(
-    raw: Path, knerve: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
+    raw: Path, knerve: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if not Path("/proc/self").is_dir():
         pytest.skip("this system has no /proc")
@@ -187,7 +154,7 @@ def test_a_place_that_cannot_be_written_is_refused_before_any_work(
 
 
 def test_a_missing_gpu_is_told_before_the_file_is_read(
-    raw: Path, tmp_path: Path, knerve: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
+    raw: Path, tmp_path: Path, knerve: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("knerve.datasets.reading.read_raw", _must_not_run)
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
@@ -213,7 +180,7 @@ def _must_not_run(*_arguments: object, **_options: object) -> RawScan:
         (("transmogrify",), "transmogrify"),
     ],
 )
-def test_wrong_usage_is_exit_2(arguments: tuple[str, ...], words: str, knerve: Callable[..., Run]) -> None:
+def test_wrong_usage_is_exit_2(arguments: tuple[str, ...], words: str, knerve: Callable[..., Any]) -> None:
     run = knerve(*arguments)
     assert run.code == 2
     assert run.out == ""
@@ -230,7 +197,7 @@ def test_wrong_usage_is_exit_2(arguments: tuple[str, ...], words: str, knerve: C
 
 @pytest.mark.parametrize("flags", [(), ("--json",)])
 def test_an_interrupt_leaves_nothing_and_exits_130(
-    flags: tuple[str, ...], raw: Path, tmp_path: Path, knerve: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
+    flags: tuple[str, ...], raw: Path, tmp_path: Path, knerve: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def interrupted(*_arguments: object, **_options: object) -> None:
         raise KeyboardInterrupt

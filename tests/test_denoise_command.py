@@ -3,39 +3,15 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
 import pytest
 
-from knerve import cli
 from knerve.datasets.demo_scan import write_demo_scan
-
-
-@dataclass(frozen=True)
-class Run:
-    """What one run of the command line left."""
-
-    code: int
-    out: str
-    err: str
-
-
-@pytest.fixture
-def knerve(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Run]:
-    def run(*arguments: str | Path) -> Run:
-        monkeypatch.setattr(sys, "argv", ["knerve", *map(str, arguments)])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as stop:
-            cli.main()
-        said = capsys.readouterr()
-        return Run(int(stop.value.code or 0), said.out, said.err)
-
-    return run
 
 
 @pytest.fixture
@@ -58,7 +34,7 @@ def pixels(path: Path, name: str = "image_0") -> np.ndarray:
 
 
 def test_arrays_become_images_and_a_report(
-    arrays: tuple[Path, Path], tmp_path: Path, knerve: Callable[..., Run]
+    arrays: tuple[Path, Path], tmp_path: Path, knerve: Callable[..., Any]
 ) -> None:
     image, noise = arrays
     run = knerve("denoise", image, "--noise-map", noise, "--out", tmp_path / "out", "--json")
@@ -76,7 +52,7 @@ def test_arrays_become_images_and_a_report(
     assert "How far each pixel moved" in page
 
 
-def test_a_stack_a_real_image_and_one_number_for_the_noise(tmp_path: Path, knerve: Callable[..., Run]) -> None:
+def test_a_stack_a_real_image_and_one_number_for_the_noise(tmp_path: Path, knerve: Callable[..., Any]) -> None:
     stack = 30 + np.random.default_rng(1).normal(size=(2, 100, 96))
     np.save(tmp_path / "stack.npy", stack)
     np.save(tmp_path / "one.npy", np.float64(1.0))
@@ -96,7 +72,7 @@ def raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_images_of_recon_are_denoised_with_the_map_that_they_carry(
-    raw: Path, tmp_path: Path, knerve: Callable[..., Run]
+    raw: Path, tmp_path: Path, knerve: Callable[..., Any]
 ) -> None:
     made = knerve("recon", raw, "--method", "sense", "--maps", "--complex", "--out", tmp_path / "sense")
     assert made.code == 0, made.err
@@ -118,7 +94,7 @@ def test_images_of_recon_are_denoised_with_the_map_that_they_carry(
     assert not (tmp_path / "no").exists()
 
 
-def test_recon_with_maps(raw: Path, tmp_path: Path, knerve: Callable[..., Run]) -> None:
+def test_recon_with_maps(raw: Path, tmp_path: Path, knerve: Callable[..., Any]) -> None:
     run = knerve("recon", raw, "--method", "cs", "--maps", "--out", tmp_path / "cs", "--format", "mrd", "--json")
     assert run.code == 0, run.err
     document = json.loads(run.out)
@@ -145,7 +121,7 @@ def test_recon_with_maps(raw: Path, tmp_path: Path, knerve: Callable[..., Run]) 
     ],
 )
 def test_what_is_refused_in_one_line(
-    image: np.ndarray, noise: np.ndarray | None, words: str, tmp_path: Path, knerve: Callable[..., Run]
+    image: np.ndarray, noise: np.ndarray | None, words: str, tmp_path: Path, knerve: Callable[..., Any]
 ) -> None:
     np.save(tmp_path / "image.npy", image)
     options: list[str | Path] = []
@@ -168,7 +144,7 @@ def test_what_is_refused_in_one_line(
     ],
 )
 def test_files_of_other_kinds(
-    name: str, content: bytes | None, words: str, tmp_path: Path, knerve: Callable[..., Run]
+    name: str, content: bytes | None, words: str, tmp_path: Path, knerve: Callable[..., Any]
 ) -> None:
     if content is not None:
         (tmp_path / name).write_bytes(content)

@@ -3,33 +3,20 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
 import pytest
 
-from knerve import cli
 from knerve.datasets.knee import digital_knee
 from knerve.datasets.simulation_settings import SimulationSettings
 from knerve.datasets.slice_stack import slice_stack
 from knerve.sequences.protocol import Protocol
 from knerve.simulate_command import centred_at, nerves_by_slice, target_mm
-
-
-@pytest.fixture
-def knerve(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[int, str, str]]:
-    def run(*arguments: str | Path) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["knerve", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stop:
-            cli.main()
-        said = capsys.readouterr()
-        return int(stop.value.code or 0), said.out, said.err
-
-    return run
 
 
 @pytest.fixture
@@ -42,9 +29,7 @@ def coarse(tmp_path: Path) -> Path:
 
 
 @pytest.mark.slow
-def test_writes_a_raw_file_with_its_truth(
-    knerve: Callable[..., tuple[int, str, str]], coarse: Path, tmp_path: Path
-) -> None:
+def test_writes_a_raw_file_with_its_truth(knerve: Callable[..., Any], coarse: Path, tmp_path: Path) -> None:
     raw = tmp_path / "knee.h5"
     options = ("--slices", "1", "--coils", "8", "--json")
     code, out, err = knerve("simulate", coarse, "--out", raw, "--at", "tibial", *options)
@@ -81,7 +66,7 @@ def test_writes_a_raw_file_with_its_truth(
 def test_says_what_is_wrong_before_any_work(
     arguments: tuple[str, ...],
     words: str,
-    knerve: Callable[..., tuple[int, str, str]],
+    knerve: Callable[..., Any],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

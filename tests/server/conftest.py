@@ -1,30 +1,44 @@
-"""A tiny scan as messages, a desk that reconstructs in this process, and a client for it."""
+"""A tiny scan as messages, a desk that reconstructs in this process, a client for it, and servers to be hurt."""
 
 from __future__ import annotations
 
+import importlib
 import io
+import json
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from threading import Lock, Thread
+from types import ModuleType
+from typing import Any
 
 import h5py
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from knerve.datasets.demo_scan import write_demo_scan
 from knerve.server.desk import Desk, Patience, Reconstruct
-from knerve.server.framing import Frame, read_frame
+from knerve.server.framing import Frame
 from knerve.server.job import Job
 from knerve.server.listener import serve_client
-from knerve.server.messages import IMAGE_HEAD, READOUT_HEAD, Acquisition, Close, ConfigFile, Header, Image, Message
+from knerve.server.messages import (
+    IMAGE_HEAD,
+    READOUT_HEAD,
+    Acquisition,
+    Close,
+    ConfigFile,
+    Header,
+    Image,
+    Message,
+    Text,
+)
 from knerve.server.spool import Spool
 from knerve.server.wire import encode, read_messages
 from knerve.server.worker import done
 
+BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 QUICK = Patience(handshake_s=5.0, silence_s=5.0, message_s=5.0, sending_s=5.0, farewell_s=0.5)
 Ask = Callable[..., list[Message]]
 MakeImage = Callable[..., Frame]
@@ -116,13 +130,21 @@ def whole_answer(answer: bytes) -> list[Message]:
     return messages
 
 
-def frames_of(content: bytes) -> list[Frame]:
-    stream = io.BytesIO(content)
-    return list(iter(lambda: read_frame(stream), None))
+@pytest.fixture(scope="session")
+def words_of() -> Callable[[list[Message]], str]:
+    """All that an answer says in words."""
+    return lambda answer: "\n".join(message.text for message in answer if isinstance(message, Text))
 
 
-def pixels_of(images: list[Image]) -> NDArray[np.float32]:
-    return np.stack([image.pixels for image in images])[:, 0, 0]
+@pytest.fixture(scope="session")
+def record_of() -> Callable[[Desk], dict[str, object]]:
+    """What is noted of the only session that is kept."""
+
+    def read(desk: Desk) -> dict[str, object]:
+        (folder,) = desk.spool.sessions()
+        return json.loads((folder.path / "session.json").read_text(encoding="utf-8"))
+
+    return read
 
 
 @pytest.fixture
@@ -147,3 +169,18 @@ def make_image() -> MakeImage:
         return encode(Image(filled, f"<ismrmrdMeta>{xml}</ismrmrdMeta>", values[None]))
 
     return make
+
+
+@pytest.fixture(scope="module")
+def rig() -> Iterator[ModuleType]:
+    """The rig of `benchmarks/server_faults.py`; what stands beside it can be imported too."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(BENCHMARKS)
+        yield importlib.import_module("fault_rig")
+
+
+@pytest.fixture(scope="module")
+def fault_server(rig: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """A server in processes of its own, one for all of a file: they take seconds to start."""
+    with rig.serving(tmp_path_factory.mktemp("server") / "spool") as server:
+        yield server

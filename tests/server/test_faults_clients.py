@@ -3,34 +3,17 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
 
-BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
-
 
 @pytest.fixture(scope="module")
-def faults() -> Iterator[ModuleType]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(BENCHMARKS)
-        yield importlib.import_module("fault_clients")
-
-
-@pytest.fixture(scope="module")
-def rig(faults: ModuleType) -> ModuleType:
-    assert faults, "it makes the rig importable"
-    return importlib.import_module("fault_rig")
-
-
-@pytest.fixture(scope="module")
-def server(rig: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    """One for all of this file: its processes take seconds to start."""
-    with rig.serving(tmp_path_factory.mktemp("server") / "spool") as server:
-        yield server
+def faults(rig: ModuleType) -> ModuleType:
+    assert rig, "it makes its neighbours importable"
+    return importlib.import_module("fault_clients")
 
 
 @pytest.fixture(scope="module")
@@ -49,15 +32,15 @@ def test_malformed_streams_do_not_grow_the_server(
 
 
 def test_clients_killed_at_every_message_leave_their_readouts(
-    faults: ModuleType, server: Any, tiny: list[bytes]
+    faults: ModuleType, fault_server: Any, tiny: list[bytes]
 ) -> None:
-    found = faults.killed_clients(server, tiny)
+    found = faults.killed_clients(fault_server, tiny)
     assert found.figures["deaths"] == 3 * len(tiny)
     assert found.holds, found
 
 
-def test_a_crowd_does_not_keep_a_scan_out(faults: ModuleType, server: Any, tiny: list[bytes]) -> None:
-    found = faults.crowd(server, tiny, n_bad=100, n_rounds=1, n_scans=2)
+def test_a_crowd_does_not_keep_a_scan_out(faults: ModuleType, fault_server: Any, tiny: list[bytes]) -> None:
+    found = faults.crowd(fault_server, tiny, n_bad=100, n_rounds=1, n_scans=2)
     assert found.figures["answered"] == 4, found  # the waits are for the benchmark, on a machine that does nothing else
 
 

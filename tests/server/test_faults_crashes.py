@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -11,27 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
-
 
 @pytest.fixture(scope="module")
-def faults() -> Iterator[ModuleType]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(BENCHMARKS)
-        yield importlib.import_module("fault_crashes")
-
-
-@pytest.fixture(scope="module")
-def rig(faults: ModuleType) -> ModuleType:
-    assert faults, "it makes the rig importable"
-    return importlib.import_module("fault_rig")
-
-
-@pytest.fixture(scope="module")
-def server(rig: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    """One for all of this file: its processes take seconds to start."""
-    with rig.serving(tmp_path_factory.mktemp("server") / "spool") as server:
-        yield server
+def faults(rig: ModuleType) -> ModuleType:
+    assert rig, "it makes its neighbours importable"
+    return importlib.import_module("fault_crashes")
 
 
 @pytest.fixture(scope="module")
@@ -57,21 +40,21 @@ def test_a_full_disk_is_told_and_loses_nothing_that_was_kept(
     assert found.holds, found
 
 
-def test_a_worker_that_dies_costs_no_image(faults: ModuleType, server: Any, tiny: list[bytes]) -> None:
-    found = faults.killed_workers(server, tiny, places=("receiving", "out of memory"))
+def test_a_worker_that_dies_costs_no_image(faults: ModuleType, fault_server: Any, tiny: list[bytes]) -> None:
+    found = faults.killed_workers(fault_server, tiny, places=("receiving", "out of memory"))
     assert found.holds, found
 
 
 def test_scans_at_once_get_their_own_images(
-    faults: ModuleType, rig: ModuleType, server: Any, tiny: list[bytes], tmp_path: Path
+    faults: ModuleType, rig: ModuleType, fault_server: Any, tiny: list[bytes], tmp_path: Path
 ) -> None:
     other = rig.tiny_scan(tmp_path / "other.h5", seed=1)
-    found = faults.at_once(server, [tiny, other] * 2)
+    found = faults.at_once(fault_server, [tiny, other] * 2)
     assert found.holds, found
 
 
-def test_scans_leave_no_files_and_threads_open(faults: ModuleType, server: Any, tiny: list[bytes]) -> None:
-    found = faults.soak(server, tiny, 15)  # too few for slopes
+def test_scans_leave_no_files_and_threads_open(faults: ModuleType, fault_server: Any, tiny: list[bytes]) -> None:
+    found = faults.soak(fault_server, tiny, 15)  # too few for slopes
     assert found.figures["right"] == 15
     assert found.figures["descriptors_at_the_end"] < 25, found  # one a scan would be 15 more
     assert found.figures["threads_at_the_end"] < 12, found

@@ -16,7 +16,7 @@ from knerve.recon.stream_reuse import REUSED
 from knerve.server.desk import Desk
 from knerve.server.job import PREVIEW_SERIES, REFINED_SERIES, Job
 from knerve.server.journal import JournalWriter
-from knerve.server.messages import Close, ConfigFile, Header, Image, Message, Text
+from knerve.server.messages import Close, ConfigFile, Header, Image, Message
 from knerve.server.picture import Picture
 from knerve.server.replay import readouts_of
 from knerve.server.spool import SessionFolder, Spool
@@ -49,17 +49,13 @@ def images_of(answer: list[Message], series: int = 0) -> list[Image]:
     return [m for m in answer if isinstance(m, Image) and m.head["image_series_index"] == series]
 
 
-def words_of(answer: list[Message]) -> str:
-    return "\n".join(message.text for message in answer if isinstance(message, Text))
-
-
 def of_patient(scan: list[Message], name: bytes) -> list[Message]:
     assert isinstance(scan[1], Header)
     assert b"KNERVE-DEMO" in scan[1].xml
     return [scan[0], Header(scan[1].xml.replace(b"KNERVE-DEMO", name)), *scan[2:]]
 
 
-def test_the_second_scan_of_a_patient_uses_coils_of_the_first(ask: Ask, scan: list[Message]) -> None:
+def test_the_second_scan_of_a_patient_uses_coils_of_the_first(ask: Ask, scan: list[Message], words_of) -> None:
     first, second = (ask(*of_patient(scan, b"one")) for _ in range(2))
     assert REUSED not in words_of(first)
     assert REUSED in words_of(second)
@@ -72,12 +68,12 @@ def test_the_second_scan_of_a_patient_uses_coils_of_the_first(ask: Ask, scan: li
 
 
 @pytest.mark.parametrize("desk", [False], indirect=True)
-def test_it_can_be_told_not_to(ask: Ask, scan: list[Message]) -> None:
+def test_it_can_be_told_not_to(ask: Ask, scan: list[Message], words_of) -> None:
     for _ in range(2):
         assert REUSED not in words_of(ask(*of_patient(scan, b"three")))
 
 
-def test_refined_images_come_behind_those_of_compressed_sensing(desk: Desk, ask: Ask, tmp_path: Path) -> None:
+def test_refined_images_come_behind_those_of_compressed_sensing(desk: Desk, ask: Ask, tmp_path: Path, words_of) -> None:
     raw = tmp_path / "knee.h5"
     write_demo_scan(raw, n_slices=2, matrix=(112, 100), n_coils=6, n_calibration=24, acceleration=2)
     with h5py.File(raw) as file:
@@ -105,7 +101,7 @@ def test_refined_images_come_behind_those_of_compressed_sensing(desk: Desk, ask:
     assert len({found.SOPInstanceUID for found in files.values()}) == 4
 
 
-def test_what_the_network_refuses_is_not_called_refined(ask: Ask, scan: list[Message]) -> None:
+def test_what_the_network_refuses_is_not_called_refined(ask: Ask, scan: list[Message], words_of) -> None:
     answer = ask(ConfigFile("dl"), *scan[1:])  # images too small for it
     assert "the network was not used" in words_of(answer)
     for series in (PREVIEW_SERIES, REFINED_SERIES):

@@ -88,10 +88,6 @@ def images_of(answer: list[Message], series: int = 0) -> list[Image]:
     return sorted(found, key=lambda image: int(image.head["image_index"]))
 
 
-def words_of(answer: list[Message]) -> str:
-    return "\n".join(message.text for message in answer if isinstance(message, Text))
-
-
 @pytest.fixture
 def live(desk: Desk) -> Desk:
     return replace(desk, read_along=InThisProcess)
@@ -107,7 +103,9 @@ def assert_images(images: list[Image], expected: np.ndarray) -> None:
     np.testing.assert_allclose(np.concatenate([image.pixels[0] for image in images]), expected, atol=1e-3)
 
 
-def test_images_are_those_of_the_journal(live: Desk, desk: Desk, scan: list[Message], expected: np.ndarray) -> None:
+def test_images_are_those_of_the_journal(
+    live: Desk, desk: Desk, scan: list[Message], expected: np.ndarray, words_of
+) -> None:
     streamed, whole = talk(live, scan), talk(desk, scan)
     assert_images(images_of(streamed), expected)
     for one, other in zip(images_of(streamed), images_of(whole), strict=True):
@@ -148,7 +146,9 @@ def test_an_image_comes_before_the_scan_ends(live: Desk, scan: list[Message], ex
     assert second.head["image_index"] == 2
 
 
-def test_a_dying_process_costs_no_image_and_doubles_none(desk: Desk, scan: list[Message], expected: np.ndarray) -> None:
+def test_a_dying_process_costs_no_image_and_doubles_none(
+    desk: Desk, scan: list[Message], expected: np.ndarray, words_of
+) -> None:
     for n_images in (0, 1):
         mortal = replace(desk, read_along=lambda job, take, n=n_images: InThisProcess(job, take, n))
         answer = talk(mortal, scan)
@@ -216,7 +216,7 @@ def _with_header(old: bytes, new: bytes) -> Callable[[list[Message]], list[Messa
     ],
 )
 def test_what_cannot_be_streamed_is_said_and_reconstructed_whole(
-    live: Desk, desk: Desk, scan: list[Message], change: Callable[[list[Message]], list[Message]], words: str
+    live: Desk, desk: Desk, scan: list[Message], change: Callable[[list[Message]], list[Message]], words: str, words_of
 ) -> None:
     answer, whole = talk(live, change(scan)), talk(desk, change(scan))
     assert any(word in words_of(answer) for word in words.split("|"))
@@ -226,7 +226,7 @@ def test_what_cannot_be_streamed_is_said_and_reconstructed_whole(
         np.testing.assert_allclose(last[int(image.head["image_index"])].pixels, image.pixels, atol=1e-3)
 
 
-def test_a_scan_that_ends_early_is_labelled(live: Desk, scan: list[Message]) -> None:
+def test_a_scan_that_ends_early_is_labelled(live: Desk, scan: list[Message], words_of) -> None:
     n_left_out = 5
     in_turn = sorted(scan[2:-1], key=lambda readout: int(readout.head["idx"]["slice"]))
     answer = talk(live, [*scan[:2], *in_turn[:-n_left_out], Close()])
@@ -303,7 +303,7 @@ def test_what_begins_at_the_end_is_late(desk: Desk, scan: list[Message]) -> None
     assert kinds == [PREVIEW_SERIES, PREVIEW_SERIES, 0, 0]
 
 
-def test_a_real_process_reads_along(desk: Desk, scan: list[Message], expected: np.ndarray) -> None:
+def test_a_real_process_reads_along(desk: Desk, scan: list[Message], expected: np.ndarray, words_of) -> None:
     with closing(Workers(1)) as workers:
         live = replace(desk, reconstruct=workers.run, read_along=workers.read_along)
         for _ in range(2):
