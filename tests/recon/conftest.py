@@ -11,6 +11,7 @@ from torch import Tensor
 
 from knerve.gpu.fourier import to_kspace
 from knerve.recon.scan import Frame, Grid, Noise, RawScan
+from knerve.sequences.sampling import variable_density
 
 
 @dataclass(frozen=True)
@@ -120,6 +121,17 @@ def relative_error(image: Tensor, truth: Tensor) -> float:
 @pytest.fixture(name="relative_error")
 def _relative_error() -> Callable[[Tensor, Tensor], float]:
     return relative_error
+
+
+@pytest.fixture(name="random_lines")
+def _random_lines() -> Callable[[int, float, int], Tensor]:
+    """(n_y, acceleration, n_calibration) to a mask of lines in random order, denser towards the centre."""
+
+    def mask(n_y: int, acceleration: float, n_calibration: int) -> Tensor:
+        pattern = variable_density(n_y, round(n_y / acceleration), n_calibration=n_calibration, seed=0)
+        return torch.from_numpy(pattern.sampled)
+
+    return mask
 
 
 @pytest.fixture(name="line_mask")

@@ -289,8 +289,8 @@ def delivered_by(scan: RawScan, settings: Settings) -> list[FinishedSlice]:
         return [stream.with_noise(one) if one.is_final else one for one in delivered]
 
 
-def test_refined_slices_come_after_those_of_compressed_sensing(make_scan, line_mask) -> None:
-    scan = make_scan(n_slices=2, n_coils=6, n_y=100, n_x=96, counts=line_mask(100, 2, 24), snr=30, texture=0.3).scan
+def test_refined_slices_come_after_those_of_compressed_sensing(make_scan, random_lines) -> None:
+    scan = make_scan(n_slices=2, n_coils=6, n_y=100, n_x=96, counts=random_lines(100, 2, 24), snr=30, texture=0.3).scan
     delivered = delivered_by(scan, Settings(method="dl"))
     whole = reconstruct(
         scan, Settings(method="dl", threads=1)

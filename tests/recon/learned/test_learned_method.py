@@ -25,9 +25,9 @@ def random_network(monkeypatch):
     return use
 
 
-def test_without_weights_compressed_sensing_is_used_and_told(make_scan, line_mask, monkeypatch):
+def test_without_weights_compressed_sensing_is_used_and_told(make_scan, random_lines, monkeypatch):
     monkeypatch.setattr(method, "packaged_model", lambda: None)
-    scan = make_scan(counts=line_mask(120, 3, 16), n_y=120, n_x=100).scan
+    scan = make_scan(counts=random_lines(120, 3, 16), n_y=120, n_x=100).scan
     images = reconstruct(scan, DL)
     assert torch.equal(images.image, reconstruct(scan, Settings(method="cs")).image)
     assert any("the network was not used: this installation comes without trained weights" in n for n in images.notes)
@@ -36,9 +36,9 @@ def test_without_weights_compressed_sensing_is_used_and_told(make_scan, line_mas
 
 @pytest.mark.parametrize("n_coils", [4, 32])
 @pytest.mark.parametrize(("n_y", "n_x"), [(120, 100), (121, 99)])
-def test_a_quiet_network_is_used(make_scan, line_mask, random_network, relative_error, n_coils, n_y, n_x):
+def test_a_quiet_network_is_used(make_scan, random_lines, random_network, relative_error, n_coils, n_y, n_x):
     random_network(0.0)
-    truth = make_scan(counts=line_mask(n_y, 3, 18), n_coils=n_coils, n_y=n_y, n_x=n_x)
+    truth = make_scan(counts=random_lines(n_y, 3, 18), n_coils=n_coils, n_y=n_y, n_x=n_x)
     images = reconstruct(truth.scan, DL)
     assert any("learned reconstruction: at most" in note for note in images.notes), images.notes
     assert relative_error(images.image, truth.image) < 0.06
@@ -47,9 +47,9 @@ def test_a_quiet_network_is_used(make_scan, line_mask, random_network, relative_
     torch.testing.assert_close(images.noise_level, expected, rtol=1e-3, atol=1e-3)
 
 
-def test_a_scan_has_one_note_of_what_was_held_back(make_scan, line_mask, random_network):
+def test_a_scan_has_one_note_of_what_was_held_back(make_scan, random_lines, random_network):
     random_network(0.3)
-    scan = make_scan(n_slices=3, counts=line_mask(120, 3, 18), n_y=120, n_x=100).scan
+    scan = make_scan(n_slices=3, counts=random_lines(120, 3, 18), n_y=120, n_x=100).scan
     notes = reconstruct(scan, Settings(method="dl", slices_per_batch=1)).notes
     alone = [reconstruct(scan.select(range(s, s + 1)), DL).notes for s in range(3)]
     kinds = ("learned reconstruction:", "a learned image was replaced")
@@ -59,15 +59,15 @@ def test_a_scan_has_one_note_of_what_was_held_back(make_scan, line_mask, random_
     assert any(note.startswith(kinds) for note in notes)
 
 
-def test_a_wild_network_is_caught(make_scan, line_mask, random_network):
+def test_a_wild_network_is_caught(make_scan, random_lines, random_network):
     random_network(3.0)
-    scan = make_scan(n_slices=2, counts=line_mask(120, 2, 18), n_y=120, n_x=100).scan
+    scan = make_scan(n_slices=2, counts=random_lines(120, 2, 18), n_y=120, n_x=100).scan
     images = reconstruct(scan, DL)
     assert any("replaced by compressed sensing: it contradicts" in note for note in images.notes)
     torch.testing.assert_close(images.image, reconstruct(scan, Settings(method="cs")).image)
 
 
-def test_no_image_leaves_the_bound(make_scan, line_mask, random_network, monkeypatch):
+def test_no_image_leaves_the_bound(make_scan, random_lines, random_network, monkeypatch):
     random_network(3.0)
     seen = []
 
@@ -77,7 +77,7 @@ def test_no_image_leaves_the_bound(make_scan, line_mask, random_network, monkeyp
 
     method_bounded = method.bounded
     monkeypatch.setattr(method, "bounded", spy)
-    reconstruct(make_scan(counts=line_mask(120, 3, 18), n_y=120, n_x=100).scan, DL)
+    reconstruct(make_scan(counts=random_lines(120, 3, 18), n_y=120, n_x=100).scan, DL)
     ((image, clipped, linear, noise),) = seen
     assert bool(clipped.any())
     assert bool(((image - linear).abs() <= BOUND * noise / 2**0.5 * 1.0001 + 1e-3).all())
@@ -89,19 +89,28 @@ def test_no_image_leaves_the_bound(make_scan, line_mask, random_network, monkeyp
         ({"counts": None}, "trained for accelerations of 1.4 to 8"),
         ({"snr": 2000.0}, "trained on signals 5 to 400 times the noise"),
         ({"n_x": 80}, "images of at least 96 pixels"),
+        ({"regular": (120, 3, 18)}, "here they lie at regular distances"),
+        ({"regular": (121, 2, 30)}, "here they lie at regular distances"),
+        ({"n_coils": 2}, "of 2 independent coils it was trained up to accelerations of 2.2, and this is 3"),
     ],
 )
-def test_what_was_not_trained_is_left_to_compressed_sensing(make_scan, line_mask, random_network, changes, words):
+def test_what_was_not_trained_is_left_to_compressed_sensing(
+    make_scan, random_lines, line_mask, random_network, changes, words
+):
     random_network(1.0)
-    scan = make_scan(**{"counts": line_mask(120, 3, 18), "n_y": 120, "n_x": 100} | changes).scan
+    given = {"counts": random_lines(120, 3, 18), "n_y": 120, "n_x": 100} | changes
+    if "regular" in given:
+        given["n_y"], *_ = regular = given.pop("regular")
+        given["counts"] = line_mask(*regular)
+    scan = make_scan(**given).scan
     images = reconstruct(scan, DL)
     assert any(words in note for note in images.notes), images.notes
     assert torch.equal(images.image, reconstruct(scan, Settings(method="cs")).image)
 
 
-def test_replicas_map_the_noise_of_the_learned_image_itself(make_scan, line_mask, random_network):
+def test_replicas_map_the_noise_of_the_learned_image_itself(make_scan, random_lines, random_network):
     random_network(0.0)
-    scan = make_scan(counts=line_mask(120, 2, 18), n_y=120, n_x=100).scan
+    scan = make_scan(counts=random_lines(120, 2, 18), n_y=120, n_x=100).scan
     images = reconstruct(scan, Settings(method="dl", snr_map="replica", replicas=3))
     assert images.noise_level is not None
     assert float(images.noise_level.median()) > 0

@@ -1,12 +1,10 @@
 """The packaged weights with few and many coils and with odd and even matrices: dl must not fall behind compressed sensing."""
 
 import pytest
-import torch
 
 from knerve.recon.learned.weights import packaged_model
 from knerve.recon.pipeline import reconstruct
 from knerve.recon.settings import Settings
-from knerve.sequences.sampling import variable_density
 
 MOST = 1.02  # error of dl over that of compressed sensing
 
@@ -17,11 +15,9 @@ pytestmark = pytest.mark.skipif(packaged_model() is None, reason="this installat
     ("n_coils", "n_y", "n_x"),
     [(4, 160, 128), (4, 161, 127), (6, 129, 112), (8, 128, 113), (16, 161, 100), (32, 160, 127), (32, 127, 128)],
 )
-def test_any_size_is_no_worse_than_compressed_sensing(make_scan, relative_error, n_coils, n_y, n_x):
-    lines = variable_density(n_y, n_y // 3, n_calibration=20, seed=1).sampled
-    truth = make_scan(
-        counts=torch.from_numpy(lines), n_coils=n_coils, n_y=n_y, n_x=n_x, oversampling=2, snr=25.0, texture=0.4
-    )
+def test_any_size_is_no_worse_than_compressed_sensing(make_scan, random_lines, relative_error, n_coils, n_y, n_x):
+    counts = random_lines(n_y, 3, 20)
+    truth = make_scan(counts=counts, n_coils=n_coils, n_y=n_y, n_x=n_x, oversampling=2, snr=25.0, texture=0.4)
     learned, classical = (reconstruct(truth.scan, Settings(method=method, snr_map="none")) for method in ("dl", "cs"))
     assert any("learned reconstruction: at most" in note for note in learned.notes), learned.notes
     assert not any("replaced" in note for note in learned.notes), learned.notes

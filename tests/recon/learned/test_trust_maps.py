@@ -243,9 +243,9 @@ def random_network(monkeypatch):
 
 
 @pytest.mark.parametrize("name", ["dl", "cs"])
-def test_all_maps_of_a_scan(make_scan, line_mask, random_network, name) -> None:
+def test_all_maps_of_a_scan(make_scan, random_lines, random_network, name) -> None:
     random_network(0.01)
-    scan = make_scan(n_slices=2, counts=line_mask(121, 3, 18), n_y=121, n_x=100, oversampling=2).scan
+    scan = make_scan(n_slices=2, counts=random_lines(121, 3, 18), n_y=121, n_x=100, oversampling=2).scan
     told = []
     found = trust_maps(scan, Settings(method=name, device="cpu"), lambda done, total: told.append((done, total)))
     assert told == [(1, 2), (2, 2)]
@@ -269,9 +269,9 @@ def test_all_maps_of_a_scan(make_scan, line_mask, random_network, name) -> None:
     assert found.verdict.endswith("of 2 slices.")
 
 
-def test_a_bounded_image_never_deviates_by_more(make_scan, line_mask, random_network) -> None:
+def test_a_bounded_image_never_deviates_by_more(make_scan, random_lines, random_network) -> None:
     random_network(3.0)
-    scan = make_scan(counts=line_mask(120, 3, 18), n_y=120, n_x=100).scan
+    scan = make_scan(counts=random_lines(120, 3, 18), n_y=120, n_x=100).scan
     (slice_,) = prepared_slices(scan, Settings(method="dl"))
     pair = Refit(Settings(method="dl"), "dl")(slice_.encoding, slice_.right_side)
     found = deviation(pair.image[0, :, 0], linear_of(slice_, pair.reference))
@@ -282,24 +282,24 @@ def test_a_bounded_image_never_deviates_by_more(make_scan, line_mask, random_net
 
 
 @pytest.mark.parametrize("name", ["dl", "cs"])
-def test_the_images_are_those_that_were_delivered(make_scan, line_mask, random_network, name) -> None:
+def test_the_images_are_those_that_were_delivered(make_scan, random_lines, random_network, name) -> None:
     random_network(0.01)
-    scan = make_scan(n_slices=2, counts=line_mask(121, 3, 18), n_y=121, n_x=100).scan
+    scan = make_scan(n_slices=2, counts=random_lines(121, 3, 18), n_y=121, n_x=100).scan
     delivered = reconstruct(scan, Settings(method=name)).image
     for slice_, image in zip(prepared_slices(scan, Settings(method=name)), delivered, strict=True):
         _, pair = refit_of(slice_, Settings(method=name))
         torch.testing.assert_close(slice_.finished(pair.image), image, rtol=1e-3, atol=1e-2)
 
 
-def test_where_the_network_is_not_used_the_maps_are_those_of_cs(make_scan, line_mask) -> None:
-    small = make_scan(counts=line_mask(90, 3, 18), n_y=90, n_x=90).scan
+def test_where_the_network_is_not_used_the_maps_are_those_of_cs(make_scan, random_lines) -> None:
+    small = make_scan(counts=random_lines(90, 3, 18), n_y=90, n_x=90).scan
     (slice_,) = prepared_slices(small, Settings(method="dl"))
     refit, _ = refit_of(slice_, Settings(method="dl"))
     assert (refit.method, refit.reference) == ("cs", "sense")
 
 
-def test_what_has_no_maps(make_scan, line_mask) -> None:
-    scan = make_scan(counts=line_mask(96, 2, 18)).scan
+def test_what_has_no_maps(make_scan, random_lines) -> None:
+    scan = make_scan(counts=random_lines(96, 2, 18)).scan
     with pytest.raises(SettingsError, match="the method is sense; they are made of cs and dl"):
         trust_maps(scan, Settings(method="sense"))
     counts = torch.ones(96)
