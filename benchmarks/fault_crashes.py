@@ -65,7 +65,7 @@ def killed_server(folder: Path, scan: Sequence[bytes], n_kills: int, seed: int =
         record = last.read()
         states["ended" if record is None or record.state not in UNFINISHED else record.state] += 1
         n_sent = sum(sent < moment - SURELY_RECEIVED_S for sent in answer.sent)
-        n_kept = sum(1 for _ in JournalReader(last.journal))
+        n_kept = sum(1 for _ in JournalReader(last.journal)) if last.journal.exists() else 0
         n_lost += max(0, n_sent - n_kept)
         _expect(last)
     with serving(spool):

@@ -19,10 +19,8 @@ from knee_slices import KneeSlice, knee_slice
 
 from knerve.bench.methods import Magnitude
 from knerve.bench.search import search
-from knerve.gpu.fourier import to_kspace
 from knerve.recon.noise import estimate_whitening, prewhiten
 from knerve.recon.pipeline import reconstruct
-from knerve.recon.readout import to_hybrid_space
 from knerve.recon.scan import RawScan
 from knerve.recon.settings import Settings
 
@@ -59,6 +57,8 @@ def main() -> None:
 def compare(knee: KneeSlice, scan: RawScan, priors: Sequence[str], *, quick: bool) -> dict[str, object]:
     """BART's lowest errors, and the settings that reach them."""
     data = bart_data(scan)
+    n_x = scan.grid.recon_matrix[0]
+    columns = slice(len(data) // 2 - n_x // 2, len(data) // 2 - n_x // 2 + n_x)
     maps = bart(["ecalib", "-m", "1", "-r", str(N_CALIBRATION)], data)
     result: dict[str, object] = {}
     for letter in priors:
@@ -66,7 +66,7 @@ def compare(knee: KneeSlice, scan: RawScan, priors: Sequence[str], *, quick: boo
         def curve(weight: float, iterations: Sequence[int], letter: str = letter) -> Magnitude:
             prior = f"{letter}:3:0:{weight:.6g}"
             images = [bart(["pics", "-S", "-i", str(n), "-R", prior], data, maps) for n in iterations]
-            return np.abs(np.stack([image.squeeze().T for image in images]))
+            return np.abs(np.stack([image.squeeze().T[:, columns] for image in images]))
 
         best = search(curve, knee.error, FIRST_WEIGHTS[letter], quick=quick).best
         result[NAMES[letter]] = round(best.nrmse, 4)
@@ -75,9 +75,12 @@ def compare(knee: KneeSlice, scan: RawScan, priors: Sequence[str], *, quick: boo
 
 
 def bart_data(scan: RawScan) -> Array:
-    """Whitened k-space without the readout's oversampling, in BART's order (read, phase 1, phase 2, coil)."""
-    hybrid = to_hybrid_space(prewhiten(scan, estimate_whitening(scan)[0]), None).kspace[0]
-    return to_kspace(hybrid, (0,)).numpy().transpose(0, 2, 1)[:, :, None, :]
+    """Whitened k-space with the readout's oversampling, in BART's order (read, phase 1, phase 2, coil).
+
+    A leg is longer than the field of view: without the oversampling both ends of the image would share sensitivities.
+    """
+    kspace = prewhiten(scan, estimate_whitening(scan)[0]).kspace[0]
+    return kspace.numpy().transpose(2, 1, 0)[:, :, None, :]
 
 
 if __name__ == "__main__":
