@@ -6,9 +6,9 @@ scan.py  ->  noise.py  ->  calibration.py  ->  extent.py  ->  readout.py  ->  tr
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -27,7 +27,7 @@ from knerve.recon.noise import Whitening, estimate_whitening, mix_coils
 from knerve.recon.partial_fourier import is_partial, phase_box
 from knerve.recon.readout import to_hybrid_space
 from knerve.recon.scan import RawScan
-from knerve.recon.settings import Settings
+from knerve.recon.settings import Method, Settings
 from knerve.recon.solution import solve
 from knerve.recon.stages import Stopwatch
 from knerve.recon.transform_length import padded_for
@@ -72,35 +72,58 @@ def reconstruct(
         size = slices_per_batch(scan, settings, device)
         watch.n_workers = _slices_side_by_side(scan, size, device)
 
-        def one_batch(first: int) -> tuple[Tensor, Tensor | None, tuple[str, ...]]:
+        def one_batch(first: int) -> BatchImages:
             chosen = range(first, min(first + size, acquired.n_slices))
             block = None if calibration is None else calibration.kspace[chosen.start : chosen.stop].to(device)
             batch = acquired.select(chosen).to(device)
-            image, noise_map, more = reconstruct_slices(batch, block, whitening, phase_lines, settings, watch)
-            return to_host(image), None if noise_map is None else to_host(noise_map), more
+            found = reconstruct_slices(batch, block, whitening, phase_lines, settings, watch)
+            noise = None if found.noise_level is None else to_host(found.noise_level)
+            return replace(found, image=to_host(found.image), noise_level=noise)
 
-        images, noise_maps = [], []
+        batches: list[BatchImages] = []
         done = 0
-        for image, noise_map, more in side_by_side(one_batch, range(0, scan.n_slices, size), watch.n_workers):
-            images.append(image)
-            noise_maps.append(noise_map)
-            notes += tuple(note for note in more if note not in notes)
-            done += image.shape[0]
+        for batch in side_by_side(one_batch, range(0, scan.n_slices, size), watch.n_workers):
+            batches.append(batch)
+            notes += tuple(note for note in batch.notes if note not in notes)
+            done += batch.image.shape[0]
             if on_slices_done is not None:
                 on_slices_done(done, scan.n_slices)
     return ImageSeries(
-        image=torch.cat(images),
-        noise_level=_joined(noise_maps),
+        image=torch.cat([batch.image for batch in batches]),
+        noise_level=_joined([batch.noise_level for batch in batches]),
         frames=scan.frames,
         grid=scan.grid,
         header=scan.header,
-        method=settings.method,
+        method=_method_of(batches),
         settings=settings.as_dict(),
         noise=whitening.report,
         acceleration=scan.acceleration,
         seconds=dict(watch.seconds),
         notes=scan.notes + one_of_a_kind(note for note in notes if note not in scan.notes),
     )
+
+
+@dataclass(frozen=True)
+class BatchImages:
+    """What a batch of slices becomes.
+
+    Attributes:
+        image: (slice, [z,] y, x).
+        noise_level: same shape, or None.
+        method: that made the images.
+        notes: for the user.
+    """
+
+    image: Tensor
+    noise_level: Tensor | None
+    method: Method
+    notes: tuple[str, ...]
+
+
+def _method_of(batches: Sequence[BatchImages]) -> Method:
+    """That of all slices; "dl" where it made some, and compressed sensing the others."""
+    methods = {batch.method for batch in batches}
+    return "dl" if "dl" in methods else batches[0].method
 
 
 def reconstruct_slices(
@@ -110,8 +133,8 @@ def reconstruct_slices(
     phase_lines: tuple[slice, ...] | None,
     settings: Settings,
     watch: Stopwatch,
-) -> tuple[Tensor, Tensor | None, tuple[str, ...]]:
-    """Images (slice, [z,] y, x), noise map and notes of one batch of slices.
+) -> BatchImages:
+    """Reconstruct one batch of slices.
 
     Everything that could tie a slice to its neighbours in the batch was decided for the whole scan before.
 
@@ -128,13 +151,13 @@ def reconstruct_slices(
         hybrid = to_hybrid_space(scan, block, whitening.matrix)
     if block is None:
         image = root_sum_of_squares(hybrid)
-        return finish_image(image, torch.ones_like(image.real), scan), None, ()
+        return BatchImages(finish_image(image, torch.ones_like(image.real), scan), None, settings.method, ())
     with watch.stage("calibrate"):
         outline = padded_for(settings.method, replace(hybrid, kspace=hybrid.kspace[:, :, :1]))  # only its shape is used
         sensitivities, notes = estimate_sensitivities(outline, settings)
     solution = solve(hybrid, sensitivities, scan, phase_lines, settings, watch)
     noise_level, more = solution.noise_level(watch)
-    return solution.finished_image(watch), noise_level, notes + more
+    return BatchImages(solution.finished_image(watch), noise_level, solution.method, notes + more)
 
 
 PARTIAL_FOURIER = "partial Fourier: the image phase was taken from the centre of k-space and assumed to be smooth."

@@ -15,7 +15,7 @@ from knerve.recon.methods import METHODS, classical, wiener_weight
 from knerve.recon.noise_map import analytic_noise_map, replica_noise_map, zero_filled_noise_map
 from knerve.recon.partial_fourier import phase_constrained
 from knerve.recon.scan import RawScan
-from knerve.recon.settings import Settings
+from knerve.recon.settings import Method, Settings
 from knerve.recon.stages import Stopwatch
 from knerve.recon.transform_length import in_scan_units, lines_after_padding, padded_for, smooth_on_scan_grid
 
@@ -36,6 +36,7 @@ class Solution:
         data: what was solved for, coils compressed.
         phase: taken out of the image while it was solved for, same shape, or None.
         noise_map: of the linear solution, shaped as `right_side`, if solving needed it.
+        is_learned: whether a network made any of the images.
         notes: for the user.
     """
 
@@ -50,7 +51,13 @@ class Solution:
     data: HybridScan
     phase: Tensor | None = None
     noise_map: Tensor | None = None
+    is_learned: bool = False
     notes: tuple[str, ...] = ()
+
+    @property
+    def method(self) -> Method:
+        """What made the images: "cs" where `dl` was asked for and its network refused all of them."""
+        return "cs" if self.settings.method == "dl" and not self.is_learned else self.settings.method
 
     def finished_image(self, watch: Stopwatch) -> Tensor:
         """Images (slice, [z,] y, x) in SNR units."""
@@ -98,8 +105,8 @@ def solve(
             right_side = CartesianEncoding(sensitivities.maps, hybrid.mask.int()).adjoint(hybrid.kspace)
         else:
             right_side = encoding.adjoint_of_data(hybrid)
-        solved, noise_map, notes = _solved(encoding, right_side, hybrid, settings)
-        image = in_scan_units(solved if phase is None else solved * phase, hybrid.added_lines)
+        solved = _solved(encoding, right_side, hybrid, settings)
+        image = in_scan_units(solved.image if phase is None else solved.image * phase, hybrid.added_lines)
         strength = smooth_on_scan_grid(sensitivities.strength, hybrid.added_lines)
     return Solution(
         image=image,
@@ -109,24 +116,32 @@ def solve(
         added_lines=hybrid.added_lines,
         scan=scan,
         settings=settings,
-        solved=solved,
+        solved=solved.image,
         data=hybrid,
         phase=phase,
-        noise_map=noise_map,
-        notes=notes,
+        noise_map=solved.noise,
+        is_learned=solved.is_learned,
+        notes=solved.notes,
     )
 
 
-def _solved(
-    encoding: CartesianEncoding, right_side: Tensor, hybrid: HybridScan, settings: Settings
-) -> tuple[Tensor, Tensor | None, tuple[str, ...]]:
-    """Image, the noise map of the linear solution if it was needed, and notes."""
+@dataclass(frozen=True)
+class _Solved:
+    """Image, the noise map of the linear solution if it was needed, whether a network made the image, notes."""
+
+    image: Tensor
+    noise: Tensor | None = None
+    is_learned: bool = False
+    notes: tuple[str, ...] = ()
+
+
+def _solved(encoding: CartesianEncoding, right_side: Tensor, hybrid: HybridScan, settings: Settings) -> _Solved:
     if settings.method != "dl":
-        return METHODS[settings.method](encoding, right_side, settings), None, ()
+        return _Solved(METHODS[settings.method](encoding, right_side, settings))
     from knerve.recon.learned.method import trusted_images  # only now: a network is loaded with it
 
     trusted = trusted_images(classical(encoding, right_side, settings), hybrid)
-    return trusted.image, trusted.noise, trusted.notes
+    return _Solved(trusted.image, trusted.noise, trusted.is_learned, trusted.notes)
 
 
 def _noise_map(

@@ -13,8 +13,8 @@ from knerve.recon.stages import Stopwatch
 from knerve.recon.transform_length import in_scan_units
 
 
-def refined(first: Solution, settings: Settings, watch: Stopwatch) -> tuple[Solution, bool]:
-    """The solution that the method dl gives, and whether the network made it: it refuses slices that it does not know.
+def refined(first: Solution, settings: Settings, watch: Stopwatch) -> Solution:
+    """The solution that the method dl gives.
 
     Args:
         first: of compressed sensing with the `starting_settings`.
@@ -32,5 +32,12 @@ def refined(first: Solution, settings: Settings, watch: Stopwatch) -> tuple[Solu
         trusted = trusted_images(known, first.data)
         solved = trusted.image
         image = in_scan_units(solved if first.phase is None else solved * first.phase, first.added_lines)
-    whole = replace(first, image=image, solved=solved, noise_map=trusted.noise, notes=trusted.notes)
-    return whole, trusted.is_learned
+    return replace(
+        first,
+        settings=settings,
+        image=image,
+        solved=solved,
+        noise_map=trusted.noise,
+        is_learned=trusted.is_learned,
+        notes=trusted.notes,
+    )

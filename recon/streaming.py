@@ -242,10 +242,9 @@ class StreamingReconstruction:
     def _refine(self, finished: FinishedSlice, first: Solution) -> None:
         """Make the better image of a slice that compressed sensing has solved."""
         with told_when_memory_runs_out():
-            solution, is_learned = refined(first, self._stages.settings, self.watch)
+            solution = refined(first, self._stages.settings, self.watch)
             image = solution.finished_image(self.watch)[0].cpu()
-        method: Method = "dl" if is_learned else finished.method
-        self._deliver(replace(finished, image=image, method=method, is_final=True))
+        self._deliver(replace(finished, image=image, method=solution.method, is_final=True))
         self._find_noise(finished, solution)
 
     def _find_noise(self, finished: FinishedSlice, solution: Solution) -> None:

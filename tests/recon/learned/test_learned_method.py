@@ -41,6 +41,7 @@ def test_a_quiet_network_is_used(make_scan, random_lines, random_network, relati
     truth = make_scan(counts=random_lines(n_y, 3, 18), n_coils=n_coils, n_y=n_y, n_x=n_x)
     images = reconstruct(truth.scan, DL)
     assert any("learned reconstruction: at most" in note for note in images.notes), images.notes
+    assert images.method == "dl"
     assert relative_error(images.image, truth.image) < 0.06
     assert torch.equal(images.image, reconstruct(truth.scan, DL).image)
     expected = reconstruct(truth.scan, Settings(method="cs")).noise_level
@@ -105,6 +106,7 @@ def test_what_was_not_trained_is_left_to_compressed_sensing(
     scan = make_scan(**given).scan
     images = reconstruct(scan, DL)
     assert any(words in note for note in images.notes), images.notes
+    assert images.method == "cs"
     assert torch.equal(images.image, reconstruct(scan, Settings(method="cs")).image)
 
 
