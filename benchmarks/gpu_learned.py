@@ -27,6 +27,7 @@ def check_network(report: Report, device: torch.device) -> None:
     generator = torch.Generator(device=device).manual_seed(0)
     channels = torch.randn(1, model.architecture.n_inputs, *sides, device=device, generator=generator)
     channels[:, :2] *= SIGNAL / 5
+    channels *= model.gains[0].to(device)[:, None, None]
     macs = multiplications(network, channels)
     report.found("multiplications of the network", macs / 1e9, "10^9")
     with torch.no_grad(), torch.backends.cudnn.flags(allow_tf32=False):

@@ -36,10 +36,10 @@ class Recipe:
     first_steps: int = 20000
     first_batch: int = 6
     first_crop: tuple[int, int] = (96, 96)
-    second_steps: int = 1000
+    second_steps: int = 600
     second_batch: int = 1
     first_rate: float = 0.008
-    second_rate: float = 0.001
+    second_rate: float = 0.0001
     falling_steps: int = 12000
     response_weight: float = 0.2
     intermediate_weight: float = 0.1

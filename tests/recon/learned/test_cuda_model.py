@@ -27,10 +27,12 @@ def test_half_precision_changes_less_than_the_noise():
         pytest.skip("this installation comes without weights")
     channels = torch.randn(1, model.architecture.n_inputs, 104, 96, generator=torch.Generator().manual_seed(0))
     channels[:, :2] *= 8  # a detail 30 times the noise
-    with torch.no_grad():
-        expected = model.networks[0](channels)
-    error = HalfPrecisionNetwork(model.networks[0])(channels) - expected
-    assert float(error.square().mean().sqrt()) < LARGEST_ERROR
+    for network, gains in zip(model.networks, model.gains, strict=True):
+        scaled = channels * gains[:, None, None]
+        with torch.no_grad():
+            expected = network(scaled)
+        error = HalfPrecisionNetwork(network)(scaled) - expected
+        assert float(error.square().mean().sqrt()) < LARGEST_ERROR
 
 
 def test_on_a_cpu_the_model_stays_as_it_is():

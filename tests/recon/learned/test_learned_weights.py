@@ -45,6 +45,5 @@ def test_the_package_carries_small_weights_that_fit_their_card() -> None:
     assert (folder / weights.WEIGHTS).stat().st_size < 8 << 20
     model = weights.packaged_model()
     assert model is not None
-    assert sum(values.numel() for values in model.parameters()) <= 1_000_000
     card = json.loads((folder / weights.CARD).read_text())
     assert {"data", "recipe", "sha256", "validation_error_over_compressed_sensing"} <= card.keys()
