@@ -46,12 +46,13 @@ class KneeSlice:
     truth: NDArray[np.float32]
     colour: NDArray[np.complex128]
 
-    def at(self, acceleration: float, muscle_snr: float, seed: int) -> RawScan:
-        """The scan with lines left out and noise added."""
+    def at(self, acceleration: float, muscle_snr: float, seed: int, largest_gap: float | None = None) -> RawScan:
+        """The scan with lines left out and noise added; gaps of at most `largest_gap` mean ones, as protocols ask for 2."""
         n_lines = self.scan.counts.shape[1]
         n_calibration = WIDE_CALIBRATION if acceleration < 4 else NARROW_CALIBRATION
         n_sampled = round(n_lines / acceleration)
-        pattern = variable_density(n_lines, n_sampled, n_calibration=n_calibration, seed=seed)
+        gap = None if largest_gap is None else round(largest_gap * n_lines / n_sampled)
+        pattern = variable_density(n_lines, n_sampled, n_calibration=n_calibration, largest_gap=gap, seed=seed)
         counts = torch.from_numpy(pattern.sampled.astype(np.int32))
         louder = SIMULATED_SNR / muscle_snr
         random = torch.Generator().manual_seed(seed)
