@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from knerve.recon.encoding import CartesianEncoding
-from knerve.recon.transform_length import first_acquired
+from knerve.recon.transform_length import own_lines
 
 NOISE_SHARE = 0.75  # a: of the noise standard deviation
 FRACTION_POWER = 0.2  # p
@@ -41,10 +41,8 @@ def automatic_weight(encoding: CartesianEncoding, right_side: Tensor) -> Tensor:
         encoding: A, whitened and weighted: the data carry unit noise on every sampled line.
         right_side: Aᴴ y, (slice, x, set, [z,] y).
     """
-    counts = encoding.counts.to(torch.float32)
-    length = counts.shape[-1]
-    first = first_acquired(length, encoding.added_lines)
-    counts = counts.narrow(-1, first, length - encoding.added_lines).flatten(1)
+    own = own_lines(encoding.counts.shape[-1], encoding.added_lines)
+    counts = encoding.counts[..., own].to(torch.float32).flatten(1)
     averages = counts.sum(1) / (counts > 0).sum(1).clamp(min=1)
     noise_part = NOISE_SHARE * encoding.sampled_fraction**FRACTION_POWER * averages.sqrt()
     signal_part = SIGNAL_SHARE * typical_signal(right_side)

@@ -16,6 +16,7 @@ from knerve.recon.noise_map import analytic_noise_map, replica_noise_map, zero_f
 from knerve.recon.partial_fourier import phase_constrained
 from knerve.recon.scan import RawScan
 from knerve.recon.settings import Method, Settings
+from knerve.recon.solved import Solved
 from knerve.recon.stages import Stopwatch
 from knerve.recon.transform_length import in_scan_units, lines_after_padding, padded_for, smooth_on_scan_grid
 
@@ -125,23 +126,12 @@ def solve(
     )
 
 
-@dataclass(frozen=True)
-class _Solved:
-    """Image, the noise map of the linear solution if it was needed, whether a network made the image, notes."""
-
-    image: Tensor
-    noise: Tensor | None = None
-    is_learned: bool = False
-    notes: tuple[str, ...] = ()
-
-
-def _solved(encoding: CartesianEncoding, right_side: Tensor, hybrid: HybridScan, settings: Settings) -> _Solved:
+def _solved(encoding: CartesianEncoding, right_side: Tensor, hybrid: HybridScan, settings: Settings) -> Solved:
     if settings.method != "dl":
-        return _Solved(METHODS[settings.method](encoding, right_side, settings))
+        return Solved(METHODS[settings.method](encoding, right_side, settings))
     from knerve.recon.learned.method import trusted_images  # only now: a network is loaded with it
 
-    trusted = trusted_images(classical(encoding, right_side, settings), hybrid)
-    return _Solved(trusted.image, trusted.noise, trusted.is_learned, trusted.notes)
+    return trusted_images(classical(encoding, right_side, settings), hybrid)
 
 
 def _noise_map(

@@ -45,6 +45,12 @@ def first_acquired(length: int, added_lines: int) -> int:
     return length // 2 - (length - added_lines) // 2
 
 
+def own_lines(length: int, added_lines: int) -> slice:
+    """The scan's own among `length` lines."""
+    first = first_acquired(length, added_lines)
+    return slice(first, first + length - added_lines)
+
+
 def in_scan_units(image: Tensor, added_lines: int) -> Tensor:
     """The image (slice, x, set, y) on the scan's own grid: only its own lines are kept."""
     length = image.shape[-1]

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from knerve.recon.encoding import CartesianEncoding
 from knerve.recon.regularisation import largest_count, typical_signal
-from knerve.recon.transform_length import first_acquired
+from knerve.recon.transform_length import own_lines
 
 SAMPLED = (1 / 8, 0.7)  # of all lines: accelerations of 1.4 to 8
 SIGNAL = (5.0, 400.0)  # typical signal over noise where every line is read
@@ -33,7 +33,8 @@ def outside_domain(encoding: CartesianEncoding, right_side: Tensor) -> str | Non
             f"it was trained for accelerations of {1 / SAMPLED[1]:.2g} to {1 / SAMPLED[0]:.2g}, "
             f"and this is {1 / float(fraction.min()):.3g}"
         )
-    if any(_is_regular(counts > 0) for counts in own_lines(encoding)):
+    own = own_lines(encoding.counts.shape[1], encoding.added_lines)
+    if any(_is_regular(counts > 0) for counts in encoding.counts[:, own]):
         return "it was trained on lines in random order, and here they lie at regular distances"
     n_coils = int((encoding.maps != 0).flatten(4).any(-1).any(1).sum(-1).amin())
     if n_coils <= FEW_COILS and float(fraction.min()) < 1 / MOST_WITH_FEW:
@@ -49,13 +50,6 @@ def outside_domain(encoding: CartesianEncoding, right_side: Tensor) -> str | Non
             f"and here it is {float(signal.min()):.3g} to {float(signal.max()):.3g}"
         )
     return None
-
-
-def own_lines(encoding: CartesianEncoding) -> Tensor:
-    """Counts (slice, ky) of the lines of the scan's own, without those that padding added."""
-    length = encoding.counts.shape[1]
-    first = first_acquired(length, encoding.added_lines)
-    return encoding.counts[:, first : first + length - encoding.added_lines]
 
 
 def _is_regular(sampled: Tensor) -> bool:

@@ -21,6 +21,7 @@ from knerve.recon.learned.unrolled import Unrolled
 from knerve.recon.learned.weights import packaged_model
 from knerve.recon.noise_map import analytic_noise_map
 from knerve.recon.regularisation import largest_count
+from knerve.recon.solved import Solved
 
 NO_WEIGHTS = "this installation comes without trained weights"
 
@@ -83,24 +84,7 @@ def reason_against(encoding: CartesianEncoding, right_side: Tensor) -> str | Non
     return NO_WEIGHTS if packaged_model() is None else outside_domain(encoding, right_side)
 
 
-@dataclass(frozen=True)
-class TrustedImages:
-    """What is shown of a batch of slices.
-
-    Attributes:
-        image: (slice, x, set, y).
-        noise: standard deviation of the linear solution, same shape, where it was needed.
-        is_learned: whether the network made any of them.
-        notes: for the user.
-    """
-
-    image: Tensor
-    noise: Tensor | None
-    is_learned: bool
-    notes: tuple[str, ...]
-
-
-def trusted_images(known: Classical, scan: HybridScan) -> TrustedImages:
+def trusted_images(known: Classical, scan: HybridScan) -> Solved:
     """Images of the network, or of compressed sensing where it does not know the data or contradicts them.
 
     Args:
@@ -110,7 +94,7 @@ def trusted_images(known: Classical, scan: HybridScan) -> TrustedImages:
     found = learned_images(known)
     if found.clipped is None:
         note = f"the network was not used: {found.unused}. Compressed sensing made these images."
-        return TrustedImages(found.image, None, False, (note,))
+        return Solved(found.image, notes=(note,))
     complaints = _complaints(known, scan, found.image)
     kept = torch.tensor([text is None for text in complaints], device=found.image.device)
     replaced = [text for text in complaints if text is not None]
@@ -118,7 +102,7 @@ def trusted_images(known: Classical, scan: HybridScan) -> TrustedImages:
     notes = tuple(replaced_note(text) for text in replaced)
     if bool(kept.any()):
         notes += (held_back_note(float(found.clipped[kept].max())),)
-    return TrustedImages(image, found.noise, bool(kept.any()), notes)
+    return Solved(image, found.noise, bool(kept.any()), notes)
 
 
 def _complaints(known: Classical, scan: HybridScan, image: Tensor) -> list[str | None]:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from knerve.recon.encoding import CartesianEncoding
 from knerve.recon.hybrid import HybridScan
-from knerve.recon.transform_length import first_acquired
+from knerve.recon.transform_length import own_lines
 
 BOUND = 3.5  # noise standard deviations
 CHI_SQUARE = (0.85, 1.08)  # of all samples
@@ -77,9 +77,7 @@ def line_chi_square(encoding: CartesianEncoding, scan: HybridScan, image: Tensor
         image: (slice, x, set, y).
     """
     residual = encoding.forward(image) - encoding.weights * scan.kspace
-    length = residual.shape[-1]
-    first = first_acquired(length, encoding.added_lines)
-    own = slice(first, first + length - encoding.added_lines)
+    own = own_lines(residual.shape[-1], encoding.added_lines)
     # virtual coils that a slice does not use hold neither signal nor noise
     n_coils = (scan.kspace != 0).any(-1).sum(2, keepdim=True)[..., None].clamp(min=1)
     power = residual.abs().square().sum(2, keepdim=True) / n_coils

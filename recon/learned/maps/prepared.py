@@ -23,7 +23,7 @@ from knerve.recon.noise import estimate_whitening, mix_coils
 from knerve.recon.readout import to_hybrid_space
 from knerve.recon.scan import RawScan
 from knerve.recon.settings import Settings
-from knerve.recon.transform_length import first_acquired, in_scan_units, pad_phase_encodes, smooth_on_scan_grid
+from knerve.recon.transform_length import in_scan_units, own_lines, pad_phase_encodes, smooth_on_scan_grid
 
 
 @dataclass(frozen=True)
@@ -45,9 +45,7 @@ class PreparedSlice:
     @property
     def own_lines(self) -> slice:
         """The scan's own among the lines along ky."""
-        length = self.encoding.counts.shape[-1]
-        first = first_acquired(length, self.encoding.added_lines)
-        return slice(first, first + length - self.encoding.added_lines)
+        return own_lines(self.encoding.counts.shape[-1], self.encoding.added_lines)
 
     @property
     def strength(self) -> Tensor:
