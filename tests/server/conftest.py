@@ -172,11 +172,17 @@ def make_image() -> MakeImage:
 
 
 @pytest.fixture(scope="module")
-def rig() -> Iterator[ModuleType]:
-    """The rig of `benchmarks/server_faults.py`; what stands beside it can be imported too."""
+def benchmark_module() -> Iterator[Callable[[str], ModuleType]]:
+    """Import a module of `benchmarks` by name; what stands beside it can be imported too."""
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(BENCHMARKS)
-        yield importlib.import_module("fault_rig")
+        yield importlib.import_module
+
+
+@pytest.fixture(scope="module")
+def rig(benchmark_module: Callable[[str], ModuleType]) -> ModuleType:
+    """The rig of `benchmarks/server_faults.py`."""
+    return benchmark_module("fault_rig")
 
 
 @pytest.fixture(scope="module")

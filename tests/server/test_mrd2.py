@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import importlib
 import io
 import json
 import re
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
 from datetime import date
-from pathlib import Path
 from threading import Thread
 from types import ModuleType
 from typing import Any
@@ -33,14 +31,10 @@ from knerve.server.yardl_schema import MAGIC
 
 mrd = pytest.importorskip("mrd", reason="mrd-python is not installed (pip install mrd-python)")
 
-BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
-
 
 @pytest.fixture(scope="module")
-def streams() -> Iterator[ModuleType]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(BENCHMARKS)
-        yield importlib.import_module("mrd2_streams")
+def streams(benchmark_module: Callable[[str], ModuleType]) -> ModuleType:
+    return benchmark_module("mrd2_streams")
 
 
 @pytest.fixture(scope="module")
