@@ -18,6 +18,7 @@ from knerve.datasets.training.knee_objects import SLICES_PER_KNEE, knee_tissues
 from knerve.datasets.training.objects import Source, training_object
 from knerve.datasets.training.scans import TrainingScan, training_scan
 from knerve.recon.learned.fused_normal import normal_of_slice
+from knerve.recon.learned.losses import gains
 from knerve.recon.learned.sample import TrainingSample
 from knerve.recon.learned.start import problem_of_slice
 from knerve.recon.learned.unrolled import unfolded
@@ -97,10 +98,13 @@ def strips_of(scan: TrainingScan, random: np.random.Generator) -> list[TrainingS
     noise = analytic_noise_map(encoding, wiener_weight(encoding, scan.right_side))
     insert, places = _insert(scan, noise[0, :, 0], random)
     twin_side = scan.right_side + encoding.normal(insert[None, :, None])
-    twin_start = cs(encoding, twin_side, SETTINGS)
+    twin_start = (cs(encoding, twin_side, SETTINGS) - start)[0, :, 0]
     problem, normal = problem_of_slice(encoding, scan.right_side, start, noise, 0), normal_of_slice(encoding, 0)
     folded = problem.right - normal(problem.start)
     d = unfolded(normal, folded)
+    twin_folded = normal((insert - twin_start)[None])
+    shown = gains(twin_start, insert, places)
+    twin_d = unfolded(normal, folded + twin_folded) - d
     strength = scan.sensitivities.strength[0, :, 0]
     maps = encoding.maps[0, :, 0]
     samples = []
@@ -115,12 +119,15 @@ def strips_of(scan: TrainingScan, random: np.random.Generator) -> list[TrainingS
                 start=problem.start[0, columns].clone(),
                 folded=folded[0, columns].clone(),
                 unfolded=d[0, columns].clone(),
-                twin_start=(twin_start - start)[0, columns, 0].clone(),
+                twin_start=twin_start[columns].clone(),
+                twin_folded=twin_folded[0, columns].clone(),
+                twin_unfolded=twin_d[0, columns].clone(),
                 noise=problem.noise[columns].clone(),
                 truth=scan.truth[columns].clone(),
                 insert=insert[columns].clone(),
                 weight=strength[columns].clone(),
                 places=places[inside] - torch.tensor([first, 0]),
+                gains=shown[inside],
             )
         )
     return samples

@@ -25,7 +25,7 @@ from knerve.recon.hybrid import HybridScan
 from knerve.recon.regularisation import typical_signal
 from knerve.recon.settings import Settings
 from knerve.recon.transform_length import pad_phase_encodes
-from knerve.sequences.sampling import variable_density
+from knerve.sequences.sampling import smallest_possible_gap, variable_density
 
 Real = NDArray[np.float64]
 
@@ -37,6 +37,9 @@ PHASE_ALONG_RINGS = 0.1  # share of scans that encode the phase along the array'
 TILT = 0.15  # standard deviation of each component
 COARSE = 40  # points along a side at which sensitivities are computed
 BAND = (0.72, 0.92)  # part of the object's k-space that is read
+LINES = {"protocol": 0.5, "free": 0.3, "regular": 0.2}  # share of the scans
+MOST_REGULAR = 5
+GAP = (1.7, 4.0)  # of a protocol's lines at most, in mean ones
 
 
 @dataclass(frozen=True)
@@ -96,18 +99,38 @@ def _prepared(scan: HybridScan, clean: Tensor, settings: Settings) -> TrainingSc
 
 
 def _lines(n_y: int, most: float, random: np.random.Generator) -> tuple[Tensor, tuple[int, int]]:
-    """Counts (ky) of a random pattern, and its calibration block."""
+    """Counts (ky) of a pattern, and its calibration block: as protocols draw them, drawn freely, or every n-th line."""
     acceleration = random.uniform(LEAST_R, most)
-    widest = int(min(40, 0.6 * n_y / acceleration))
+    n_lines = round(n_y / acceleration)
+    n_calibration = 2 * int(random.integers(8, max(9, int(min(40, 0.6 * n_lines)) // 2 + 1)))
+    kind = str(random.choice(list(LINES), p=list(LINES.values())))
+    if kind == "regular":
+        return _regular_lines(n_y, acceleration, n_calibration, random)
+    gap = None
+    if kind == "protocol":
+        least = smallest_possible_gap(n_y, n_y, n_lines, n_calibration)
+        gap = max(least, round(random.uniform(*GAP) * acceleration))
     pattern = variable_density(
         n_y,
-        round(n_y / acceleration),
-        n_calibration=2 * int(random.integers(8, max(9, widest // 2 + 1))),
+        n_lines,
+        n_calibration=n_calibration,
         density_power=random.uniform(1.0, 3.0),
-        n_candidates=4,
+        largest_gap=gap,
         seed=int(random.integers(2**31)),
     )
     return torch.from_numpy(pattern.sampled.astype(np.int32)), pattern.calibration
+
+
+def _regular_lines(
+    n_y: int, acceleration: float, n_calibration: int, random: np.random.Generator
+) -> tuple[Tensor, tuple[int, int]]:
+    """Every n-th line and the centre, at about the acceleration; parallel imaging goes less far than random lines."""
+    step = min(MOST_REGULAR, max(2, round(acceleration)))
+    counts = torch.zeros(n_y, dtype=torch.int32)
+    counts[int(random.integers(step)) :: step] = 1
+    low = n_y // 2 - n_calibration // 2
+    counts[low : low + n_calibration] = 1
+    return counts, (low, low + n_calibration)
 
 
 def _blur(n_y: int, random: np.random.Generator) -> Tensor:

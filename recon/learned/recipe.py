@@ -17,6 +17,7 @@ class Recipe:
         n_validation: of these, the first ones, only to look at the error.
         first_steps: optimiser steps for each network alone, on crops of what those before it made.
         first_batch: crops in a step.
+        first_twins: how many of these are twins of others.
         first_crop: (x, y) of a crop.
         second_steps: of the last stage: the whole unrolled reconstruction, on strips with their twins.
         second_batch: pairs in a step.
@@ -35,13 +36,14 @@ class Recipe:
     n_validation: int = 8
     first_steps: int = 20000
     first_batch: int = 6
+    first_twins: int = 2
     first_crop: tuple[int, int] = (96, 96)
     second_steps: int = 600
     second_batch: int = 1
     first_rate: float = 0.008
     second_rate: float = 0.0001
     falling_steps: int = 12000
-    response_weight: float = 0.2
+    response_weight: float = 0.4
     intermediate_weight: float = 0.1
     averaging: float = 0.995
     reduced: bool = True
@@ -66,6 +68,7 @@ GPU = Recipe(
     n_validation=40,
     first_steps=20000,
     first_batch=64,
+    first_twins=20,
     second_steps=8000,
     second_batch=8,
     averaging=0.999,

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from knerve.recon.learned.problem import PlainNormal, Problem, n_samples
 
-HALF = ("folded", "unfolded", "twin_start", "insert")
+HALF = ("folded", "unfolded", "twin_start", "twin_folded", "twin_unfolded", "insert")
 
 
 class SampleSource(Protocol):
@@ -41,11 +41,14 @@ class TrainingSample:
         folded: Aᴴ y - Aᴴ A start, over n.
         unfolded: (Aᴴ A + 0.05)⁻¹ of that; both are kept because the first stage of training needs nothing else of A.
         twin_start: start of the twin, minus `start`.
+        twin_folded: `folded` of the twin, minus that.
+        twin_unfolded: `unfolded` of the twin, minus that.
         noise: float32, standard deviation of the linear solution.
         truth: of `right`.
         insert: what the twin's truth has more.
         weight: float32: norm of the sensitivities, with which the image is multiplied in the end.
         places: int64, (place, 2): where the inserted structures lie.
+        gains: float32, (place): how much of them compressed sensing shows.
     """
 
     maps: Tensor
@@ -55,11 +58,14 @@ class TrainingSample:
     folded: Tensor
     unfolded: Tensor
     twin_start: Tensor
+    twin_folded: Tensor
+    twin_unfolded: Tensor
     noise: Tensor
     truth: Tensor
     insert: Tensor
     weight: Tensor
     places: Tensor
+    gains: Tensor
 
     @property
     def normal(self) -> PlainNormal:

@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from knerve.recon.learned.crops import crops_of
 from knerve.recon.learned.errors import TrainingError
 from knerve.recon.learned.losses import lost_response, relative_error
 from knerve.recon.learned.muon import Muon
@@ -30,7 +31,6 @@ WARM_UP = 50  # steps
 STEPS_BETWEEN_WORDS = 50
 SECONDS_BETWEEN_CHECKPOINTS = 120.0
 LARGEST_GRADIENT = 1.0
-CROP_TRIALS, LEAST_FILLED = 8, 0.4
 Report = Callable[[str], None]
 CPU = torch.device("cpu")
 
@@ -189,12 +189,23 @@ class Trainer:
 
     def _first(self, random: np.random.Generator) -> Tensor:
         """Gradients of one network alone."""
-        images, noise, truth, weight = self._crops(random)
+        n_twins = self.recipe.first_twins
+        numbers = self._drawn(random, self.recipe.first_batch - n_twins)
+        samples = [self._source.one(number) for number in numbers]
+        crops = crops_of(samples, self.recipe.first_crop, random).to(self.device)
+        both = crops.with_twins(n_twins)
         with self._precision():
-            image = self.model.refined(self.stage, images[0], images[1], images[2], noise)
-        loss = relative_error(image, truth, images[0], weight)
-        loss.backward()
-        return torch.stack([loss.detach().cpu(), torch.zeros(())])
+            image = self.model.refined(self.stage, both.start, both.unfolded, both.folded, both.noise)
+        error = relative_error(image, both.truth, both.start, both.weight)
+        n = len(crops.start)
+        losses = []
+        for k in range(n_twins):
+            places = crops.places(k)
+            shown = crops.gains[k, places[:, 0], places[:, 1]]
+            losses.append(lost_response(image[n + k] - image[k], crops.insert[k], places, shown))
+        response = torch.stack(losses).mean() if losses else error.new_zeros(())
+        (error + self.recipe.response_weight * response).backward()
+        return torch.stack([error.detach(), response.detach()]).cpu()
 
     def _last(self, random: np.random.Generator) -> Tensor:
         """Gradients of the last stage."""
@@ -207,27 +218,11 @@ class Trainer:
                 images = self.model(pair, normal)
             errors = [relative_error(image, truth, pair.start, sample.weight[None]) for image in images]
             error = errors[-1] + self.recipe.intermediate_weight * torch.stack(errors[:-1]).sum()
-            response = lost_response(images[-1][1] - images[-1][0], sample.insert, normal, sample.places)
+            response = lost_response(images[-1][1] - images[-1][0], sample.insert, sample.places, sample.gains)
             loss = error + self.recipe.response_weight * response
             (loss / self.recipe.second_batch).backward()
             total += torch.stack([errors[-1].detach(), response.detach()]).cpu() / self.recipe.second_batch
         return total
-
-    def _crops(self, random: np.random.Generator) -> tuple[list[Tensor], Tensor, Tensor, Tensor]:
-        """A batch of crops: images that go in, noise (batch, x, y), truth and weight."""
-        rows = []
-        for number in self._drawn(random, self.recipe.first_batch):
-            sample = self._source.one(number)
-            place = _filled_place(sample.weight, self.recipe.first_crop, random)
-            phase = torch.polar(torch.ones(()), torch.tensor(random.uniform(0, 2 * math.pi), dtype=torch.float32))
-            images = (sample.start, sample.unfolded, sample.folded, sample.truth)
-            row = [phase * each[place] for each in images] + [sample.noise[place], sample.weight[place]]
-            turned = [dim for dim in (0, 1) if random.random() < 0.5]
-            rows.append([each.flip(turned) for each in row])
-        start, unfolded, folded, truth, noise, weight = (
-            torch.stack(each).to(self.device) for each in zip(*rows, strict=True)
-        )
-        return [start, unfolded, folded], noise, truth, weight
 
     def _drawn(self, random: np.random.Generator, n: int) -> list[int]:
         """Numbers of n samples."""
@@ -256,13 +251,3 @@ class Trainer:
         self.report(
             f"step {self.step} of {self.recipe.n_steps}: loss {error:.4f}, response {response:.4f}{checked}; {elapsed_s:.0f} s"
         )
-
-
-def _filled_place(weight: Tensor, size: tuple[int, int], random: np.random.Generator) -> tuple[slice, slice]:
-    """Where to cut a crop out, preferably where the object is."""
-    for _ in range(CROP_TRIALS):
-        first = [int(random.integers(0, max(1, n - wanted + 1))) for n, wanted in zip(weight.shape, size, strict=True)]
-        place = (slice(first[0], first[0] + size[0]), slice(first[1], first[1] + size[1]))
-        if float(weight[place].mean()) > LEAST_FILLED:
-            break
-    return place

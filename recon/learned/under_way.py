@@ -46,15 +46,18 @@ class SamplesUnderWay:
         return replace(sample, **{name: torch.view_as_complex(values) for name, values in made.items()})
 
     def _made(self, sample: TrainingSample) -> dict[str, Tensor]:
-        """Real and imaginary parts of what changes: start, folded and unfolded."""
-        device = next(self.model.parameters()).device
-        here = sample.to(device)
-        normal, image = here.normal, here.start[None]
-        missing = (here.folded[None], here.unfolded[None])
+        """Real and imaginary parts of what changes, of the sample and, less those, of its twin."""
+        here = sample.to(next(self.model.parameters()).device)
+        image = torch.stack([here.start, here.start + here.twin_start])
+        folded = torch.stack([here.folded, here.folded + here.twin_folded])
+        d = torch.stack([here.unfolded, here.unfolded + here.twin_unfolded])
+        right = folded + here.normal(image)
         for step in range(self.n_networks):
-            with torch.no_grad(), torch.autocast(device.type, torch.bfloat16, enabled=self.reduced):
-                image = self.model.refined(step, image, missing[1], missing[0], here.noise)
-            folded = here.right[None] - normal(image)
-            missing = (folded, unfolded(normal, folded))
-        images = {"start": image, "folded": missing[0], "unfolded": missing[1]}
-        return {name: torch.view_as_real(each[0]).contiguous().cpu() for name, each in images.items()}
+            with torch.no_grad(), torch.autocast(image.device.type, torch.bfloat16, enabled=self.reduced):
+                image = self.model.refined(step, image, d, folded, here.noise)
+            folded = right - here.normal(image)
+            d = unfolded(here.normal, folded)
+        images: dict[str, Tensor] = {}
+        for name, (one, twin) in {"start": image, "folded": folded, "unfolded": d}.items():
+            images |= {name: one, f"twin_{name}": twin - one}
+        return {name: torch.view_as_real(each).contiguous().cpu() for name, each in images.items()}

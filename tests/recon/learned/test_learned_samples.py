@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 import torch
 
+from knerve.datasets.training import scans
 from knerve.datasets.training.drawn_objects import drawn_object
 from knerve.datasets.training.objects import Source, training_object
 from knerve.datasets.training.samples import STRIP, STRIPS_PER_SCAN, Samples
-from knerve.recon.learned.losses import gains
+from knerve.recon.learned.losses import REACH, gains
+from knerve.recon.learned.unrolled import unfolded
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +42,40 @@ def test_the_twin_has_weak_structures_more(samples):
     assert float((pair.right[1] - pair.right[0]).norm()) > 0
     response = gains(pair.start[1] - pair.start[0], one.insert, one.places)
     assert -0.2 < float(response.median()) < 1.2
+
+
+def test_what_is_stored_of_the_twin_is_what_its_data_say(samples):
+    one = samples.one(STRIPS_PER_SCAN + 2)
+    pair = one.pair()
+    folded = pair.right - one.normal(pair.start)
+    scale = float(one.twin_folded.abs().max())
+    torch.testing.assert_close(one.twin_folded, folded[1] - folded[0], rtol=0, atol=0.02 * scale)
+    d = unfolded(one.normal, folded)
+    assert (
+        float((one.twin_unfolded - (d[1] - d[0])).norm() / one.twin_unfolded.norm()) < 0.3
+    )  # a strip is not the slice
+    response = gains(pair.start[1] - pair.start[0], one.insert, one.places)
+    inside = ((one.places > REACH) & (one.places < torch.tensor(one.insert.shape) - REACH - 1)).all(1)
+    torch.testing.assert_close(one.gains[inside], response[inside], rtol=0.01, atol=0.01)
+
+
+@pytest.mark.parametrize("kind", ["protocol", "free", "regular"])
+def test_lines_are_of_their_kind_and_hold_a_full_centre(kind, monkeypatch):
+    monkeypatch.setattr(scans, "LINES", {kind: 1.0})
+    random = np.random.default_rng(3)
+    gaps = []
+    for n_y in (380, 431, 520, 566):
+        counts, (low, high) = scans._lines(n_y, 6.0, random)
+        assert len(counts) == n_y
+        assert bool(counts[low:high].all())
+        assert low <= n_y // 2 < high
+        gaps.append(torch.nonzero(counts).flatten().diff())
+        if kind == "protocol":
+            assert int(gaps[-1].max()) <= scans.GAP[1] * n_y / float(counts.sum()) + 1
+        if kind == "regular":
+            assert len(gaps[-1].unique()) <= 4  # 1 in the centre, the step, and less at both its edges
+    if kind == "free":
+        assert any(float(each.max()) > scans.GAP[1] * each.float().mean() for each in gaps)
 
 
 def test_same_seed_same_samples(samples, tmp_path: Path):

@@ -3,9 +3,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
+from knerve.recon.learned.crops import crops_of
 from knerve.recon.learned.errors import TrainingError
 from knerve.recon.learned.losses import gains, lost_response, relative_error
 from knerve.recon.learned.network import Architecture
@@ -19,7 +21,8 @@ RECIPE = Recipe(
     n_scans=4,
     n_validation=1,
     first_steps=12,
-    first_batch=2,
+    first_batch=3,
+    first_twins=1,
     first_crop=(24, 24),
     second_steps=4,
     reduced=False,
@@ -48,11 +51,14 @@ def sample(number: int) -> TrainingSample:
         folded=folded,
         unfolded=folded,
         twin_start=0.3 * insert,
+        twin_folded=normal(0.7 * insert[None])[0],
+        twin_unfolded=normal(0.7 * insert[None])[0],
         noise=torch.ones(n_x, n_y),
         truth=truth,
         insert=insert,
         weight=torch.ones(n_x, n_y),
         places=torch.tensor([[10, 10]]),
+        gains=torch.tensor([0.3]),
     )
 
 
@@ -156,13 +162,31 @@ def test_error_of_the_start_is_one() -> None:
 
 def test_only_what_is_lost_is_punished() -> None:
     one = sample(1)
-    everything = PlainNormal(torch.ones(32, 1, 36, dtype=torch.complex64), torch.ones(36))
     losses = [
-        float(lost_response(factor * one.insert, one.insert, everything, one.places)) for factor in (0.3, 0.95, 1.5)
+        float(lost_response(factor * one.insert, one.insert, one.places, one.gains)) for factor in (0.1, 0.45, 1.5)
     ]
-    assert losses[0] > 0.2
-    assert losses[1:] == [0.0, 0.0]
+    assert losses == [pytest.approx(0.3**2), 0.0, 0.0]
     assert gains(0.3 * one.insert, one.insert, one.places).tolist() == pytest.approx([0.3])
+
+
+def test_crops_hold_what_their_samples_hold_and_twins_what_theirs_do() -> None:
+    one = sample(1)
+    crops = crops_of([one, sample(2)], (24, 24), np.random.default_rng(1))
+    both = crops.with_twins(1)
+    assert both.start.shape == (3, 24, 24)
+    torch.testing.assert_close(both.start[2] - both.start[0], crops.twin_start[0])
+    torch.testing.assert_close(both.folded[2] - both.folded[0], crops.twin_folded[0])
+    torch.testing.assert_close(both.truth[2] - both.truth[0], crops.insert[0])
+    assert torch.equal(both.noise[2], both.noise[0])
+    places = crops.places(0)
+    assert len(places) == 1
+    assert float(crops.gains[0, places[0, 0], places[0, 1]]) == pytest.approx(0.3)
+    assert gains(crops.twin_start[0], crops.insert[0], places).tolist() == pytest.approx([0.3])
+
+
+def test_structures_at_the_edge_of_a_crop_do_not_count() -> None:
+    crops = crops_of([sample(1)], (13, 13), np.random.default_rng(0))
+    assert len(crops.places(0)) == 0
 
 
 def test_a_stage_can_be_made_longer_before_its_rate_falls(tmp_path: Path) -> None:
