@@ -13,12 +13,14 @@ import numpy as np
 import torch
 from knee_contrasts import T2, one_slice
 from numpy.typing import NDArray
+from torch import Tensor
 
 from knerve.bench.source import BRIGHT, filled
 from knerve.datasets.knee import digital_knee
 from knerve.datasets.reading import read_raw
 from knerve.datasets.simulate import simulate
 from knerve.datasets.simulation_settings import SimulationSettings
+from knerve.datasets.training.lines import free_lines, regular_lines
 from knerve.demo_stack import through_the_nerves
 from knerve.gpu.fourier import to_image
 from knerve.recon.noise import estimate_whitening, prewhiten
@@ -29,6 +31,7 @@ from knerve.sequences.sampling import variable_density
 FEWEST_COILS = 8  # that are simulated; fewer are taken from among these
 SIMULATED_SNR = 13.0
 WIDE_CALIBRATION, NARROW_CALIBRATION = 32, 24  # lines, below and from R = 4 on
+PROTOCOL = "spread:1"
 HEIGHTS_MM = {1: 15.0, 2: -20.0}  # of axial slices from the joint; other knees are cut coronally, through the nerves
 
 
@@ -46,14 +49,12 @@ class KneeSlice:
     truth: NDArray[np.float32]
     colour: NDArray[np.complex128]
 
-    def at(self, acceleration: float, muscle_snr: float, seed: int, largest_gap: float | None = None) -> RawScan:
-        """The scan with lines left out and noise added; gaps of at most `largest_gap` mean ones, as protocols ask for 2."""
-        n_lines = self.scan.counts.shape[1]
-        n_calibration = WIDE_CALIBRATION if acceleration < 4 else NARROW_CALIBRATION
-        n_sampled = round(n_lines / acceleration)
-        gap = None if largest_gap is None else round(largest_gap * n_lines / n_sampled)
-        pattern = variable_density(n_lines, n_sampled, n_calibration=n_calibration, largest_gap=gap, seed=seed)
-        counts = torch.from_numpy(pattern.sampled.astype(np.int32))
+    def at(self, acceleration: float, muscle_snr: float, seed: int, pattern: str = PROTOCOL) -> RawScan:
+        """The scan with lines left out, `lines` of this pattern, and noise added."""
+        return self.with_lines(lines(pattern, self.scan.counts.shape[1], acceleration, seed), muscle_snr, seed)
+
+    def with_lines(self, counts: Tensor, muscle_snr: float, seed: int) -> RawScan:
+        """The scan with the lines of `counts (ky)` only, and noise added."""
         louder = SIMULATED_SNR / muscle_snr
         random = torch.Generator().manual_seed(seed)
         white = torch.randn(self.scan.kspace.shape[1:], generator=random, dtype=torch.complex64)
@@ -68,6 +69,27 @@ class KneeSlice:
         found, expected = image[inside], self.truth[inside]
         scale = np.vdot(found, expected) / np.vdot(found, found)
         return float(np.linalg.norm(scale * found - expected) / np.linalg.norm(expected))
+
+
+def lines(pattern: str, n_lines: int, acceleration: float, seed: int) -> Tensor:
+    """Counts (ky) of a pattern.
+
+    Args:
+        pattern: "spread:P", `variable_density` with density power P, as protocols have it; "free:P", every line drawn by itself,
+            so that chance leaves holes; or "regular", every n-th line, as parallel imaging has it, and the centre.
+        n_lines: fully sampled.
+        acceleration: of regular lines about that, of others exactly.
+        seed: of the draw.
+    """
+    kind, _, power = pattern.partition(":")
+    n_calibration = WIDE_CALIBRATION if acceleration < 4 else NARROW_CALIBRATION
+    n_sampled, random = round(n_lines / acceleration), np.random.default_rng(seed)
+    if kind == "spread":
+        drawn = variable_density(n_lines, n_sampled, n_calibration=n_calibration, density_power=float(power), seed=seed)
+        return torch.from_numpy(drawn.sampled.astype(np.int32))
+    if kind == "free":
+        return free_lines(n_lines, n_sampled, n_calibration, float(power), random)[0]
+    return regular_lines(n_lines, acceleration, n_calibration, random)[0]
 
 
 def knee_slice(seed: int, n_coils: int = 16, *, even: bool = False, contrast: str = T2) -> KneeSlice:

@@ -1,6 +1,6 @@
 """The learned reconstruction beside compressed sensing on digital knees that it was not trained on.
 
-    python benchmarks/learned.py [--knees 4 5 6] [--contrasts T2 PD STIR] [--accelerations 3 4.5 6] [--draws 1] [--gap 2]
+    python benchmarks/learned.py [--knees 4 5 6] [--contrasts T2 PD STIR] [--accelerations 3 4.5 6] [--draws 1] [--lines spread:1]
                                  [--sheet OUT.png]
 
 Slices are coronal, through all four genicular nerves. Compressed sensing is taken at the best of a few multiples of its weight,
@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 from knee_contrasts import CONTRASTS, T2
-from knee_slices import SIMULATED_SNR
+from knee_slices import PROTOCOL, SIMULATED_SNR
 from learned_knees import NerveSlice, nerve_slice
 from learned_sheet import save_sheet
 from numpy.typing import NDArray
@@ -48,16 +48,16 @@ def main() -> None:
     parser.add_argument("--accelerations", type=float, nargs="+", default=(3.0, 4.5, 6.0))
     parser.add_argument("--snr", type=float, default=SIMULATED_SNR, help="of muscle, fully sampled")
     parser.add_argument("--draws", type=int, default=1, help="of noise and lines")
-    parser.add_argument("--gap", type=float, help="between lines, at most, over the mean one; protocols take 2")
+    parser.add_argument("--lines", default=PROTOCOL, help="their pattern, as of `knee_slices.lines`")
     parser.add_argument("--sheet", type=Path, help="contact sheet of the first knee at the highest acceleration")
     arguments = parser.parse_args()
     rows: list[dict[str, Any]] = []
     for seed, contrast in product(arguments.knees, arguments.contrasts):
         slice_ = nerve_slice(seed, contrast)
         for acceleration in arguments.accelerations:
-            best = best_multiple(Case(slice_, acceleration, arguments.snr, 100 * seed, arguments.gap))
+            best = best_multiple(Case(slice_, acceleration, arguments.snr, 100 * seed, arguments.lines))
             for draw in range(arguments.draws):
-                case = Case(slice_, acceleration, arguments.snr, 100 * seed + draw, arguments.gap)
+                case = Case(slice_, acceleration, arguments.snr, 100 * seed + draw, arguments.lines)
                 row = {"knee": seed, "contrast": contrast, "R": acceleration, "draw": draw, "cs_multiple": best}
                 row |= measured(case, best, with_response=draw == 0)
                 rows.append(row)
@@ -90,18 +90,18 @@ def summary(rows: list[dict[str, Any]], contrast: str, acceleration: float) -> d
 
 @dataclass(frozen=True)
 class Case:
-    """One scan of a slice: acceleration, signal of muscle over noise where every line is read, seed, largest gap or any."""
+    """One scan of a slice: acceleration, signal of muscle over noise where every line is read, seed, kind of lines."""
 
     slice_: NerveSlice
     acceleration: float
     snr: float
     seed: int
-    gap: float | None = None
+    lines: str = PROTOCOL
 
     @property
     def scan(self) -> RawScan:
         """The raw data."""
-        return self.slice_.knee.at(self.acceleration, self.snr, self.seed, self.gap)
+        return self.slice_.knee.at(self.acceleration, self.snr, self.seed, self.lines)
 
 
 def best_multiple(case: Case) -> float:
@@ -143,7 +143,7 @@ def scores(slice_: NerveSlice, image: Float) -> dict[str, object]:
 def response(case: Case, before: Float, settings: Settings) -> dict[str, float]:
     """Gain of a lattice of weak spots, through the whole reconstruction."""
     with_spots, spots, places = case.slice_.with_spots(case.acceleration, case.snr)
-    after = picture(with_spots.at(case.acceleration, case.snr, case.seed, case.gap), settings)
+    after = picture(with_spots.at(case.acceleration, case.snr, case.seed, case.lines), settings)
     truth, inside = case.slice_.knee.truth, case.slice_.inside
     scale = np.vdot(before[inside], truth[inside]) / np.vdot(before[inside], before[inside])
     gains = local_gains(scale * before, scale * after, spots, places)

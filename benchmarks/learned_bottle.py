@@ -30,7 +30,6 @@ from knee_contrasts import T2, one_slice
 from knee_slices import SIMULATED_SNR, KneeSlice
 from matplotlib.figure import Figure
 from method_images import images_of
-from noise_draws import noise_draw
 from numpy.typing import NDArray
 from scipy.ndimage import binary_erosion, gaussian_filter
 
@@ -111,11 +110,11 @@ class Ripples:
 
 def measured(bottle: KneeSlice, acceleration: float, snr: float, pattern: int, n_draws: int) -> Ripples:
     """Reconstruct all draws of one pattern of lines."""
-    counts = bottle.at(acceleration, snr, pattern).counts
+    counts = bottle.at(acceleration, snr, pattern).counts[0]
     sums = {method: np.zeros((2, *bottle.truth.shape)) for method in METHODS}
     without_network = 0
     for draw in range(n_draws):
-        images, notes = images_of(noise_draw(bottle, counts, snr, 1000 * pattern + draw), METHODS)
+        images, notes = images_of(bottle.with_lines(counts, snr, 1000 * pattern + draw), METHODS)
         without_network += bool(notes)
         for method, image in images.items():
             sums[method][draw % 2] += image

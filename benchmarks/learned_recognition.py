@@ -31,7 +31,6 @@ from inserted_nerves import FADED, REACH, Place, nerve_free_places, nerve_patter
 from knee_slices import SIMULATED_SNR
 from learned_knees import NerveSlice, nerve_slice
 from method_images import best_multiple, images_of
-from noise_draws import noise_draw
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -134,7 +133,7 @@ class Scans:
         seed = self.first_seed + draw
         if not self.same_lines:
             return knee.at(self.acceleration, self.snr, seed)
-        return noise_draw(knee, self.plain().counts, self.snr, seed)
+        return knee.with_lines(self.plain().counts[0], self.snr, seed)
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from knerve.sequences.timing import ROUNDING, ScanTime, scan_time, whole_steps
 from knerve.sequences.tse_timing import ADC_RASTER_S, READ_OVERSAMPLING, sampling, tse_timing
 
 ECHO_TIME_TOLERANCE_S = 0.00005  # consoles print echo times to 0.1 ms
+WIDEST_GAP = 5  # accelerations
 LEAST_LINES = 3  # ky = 0 and both edges
 THICKNESS_STEP_M = 1e-5
 MOST_STEPS = 1000  # to a slice 10 mm thicker
@@ -43,8 +44,8 @@ def check_feasible(protocol: Sections) -> None:
 
 
 def default_gap(acceleration: float) -> int:
-    """Lines from neighbour to neighbour at most, where a protocol does not say: twice the acceleration."""
-    return max(2, math.ceil(2 * acceleration - ROUNDING))
+    """Lines from neighbour to neighbour at most, where a protocol does not say: few patterns with room have larger gaps."""
+    return max(2, math.ceil(WIDEST_GAP * acceleration - ROUNDING))
 
 
 def _check_echo_time(train: EchoTrain) -> None:

@@ -1,12 +1,12 @@
-"""Which lines of k-space are read: variable-density random patterns with an exact count.
+"""Which lines of k-space are read: variable-density patterns with an exact count, neither regular nor left to chance.
 
-Outside a fully sampled calibration block, lines are drawn without replacement with weights w(ky) = (1 - |ky|/kmax)^power: the
-lines with the largest log w + Gumbel noise are such a draw (Gumbel top-k). The outermost lines are always read, or the voxel
-would be larger than the protocol says. Each side of the block gets its exact share, then no two neighbours are left further
-apart than the largest gap: g-factors grow with gaps, while compressed sensing needs only incoherence. Of several draws the one
-with the lowest interference is kept.
+Outside a fully sampled calibration block, the density of lines is (1 - |ky|/kmax)^power, but not below a share of its mean. Each
+side of the block is cut into as many intervals of equal density as it gets lines, and one line is drawn in each, at about the
+same place of all: neighbours are everywhere about as far apart as the density says. Gaps that chance leaves near the centre
+cost compressed sensing dearly (`benchmarks/line_patterns.py`). The outermost lines are always read, or the voxel would be larger
+than the protocol says. Of several draws the one with the lowest interference is kept.
 
-Methods: density, Lustig 2007, doi:10.1002/mrm.21391; Gumbel top-k, Kool 2019, arXiv:1903.06059.
+Methods: density, Lustig 2007, doi:10.1002/mrm.21391; one sample an interval, jittered sampling, Cook 1986, doi:10.1145/7529.8927.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from knerve.sequences.errors import ProtocolError
 Mask = NDArray[np.bool_]
 Real = NDArray[np.float64]
 
-EDGE_DENSITY = 4 / 3  # lines per largest gap where the density is lowest: random gaps then seldom need closing
+LEAST_DENSITY = 0.5  # of the mean outside of the block
+JITTER = 0.5  # of its interval, within which a line lies anywhere; all lines of a side are shifted by up to the rest
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class LinePattern:
 
     Attributes:
         sampled: (ky) bool.
-        density: (ky) probability with which each line was drawn; 1 in the calibration block and at the edges.
+        density: (ky) how many lines are read of each on average about it; 1 in the calibration block and at the edges.
         calibration: first and last + 1 line of the fully sampled block.
     """
 
@@ -60,7 +61,7 @@ def variable_density(
     n_lines: int,
     *,
     n_calibration: int = 32,
-    density_power: float = 2.0,
+    density_power: float = 1.0,
     largest_gap: int | None = None,
     n_covered: int | None = None,
     n_candidates: int = 16,
@@ -74,7 +75,7 @@ def variable_density(
         n_lines: lines to read, the calibration block included.
         n_calibration: fully sampled lines about ky = 0.
         density_power: of (1 - |ky|/kmax); 0 is uniform.
-        largest_gap: from neighbour to neighbour at most, in lines; None leaves it to chance.
+        largest_gap: from neighbour to neighbour at most, in lines; None leaves it to the density.
         n_covered: lines that half scan leaves, the first ones are left out; None is all.
         n_candidates: patterns drawn; the one with the lowest interference is kept.
         seed: of everything random.
@@ -159,7 +160,7 @@ def _check_counts(n_full: int, n_covered: int, n_lines: int, n_calibration: int,
 def _density_and_sides(
     n_full: int, n_covered: int, n_lines: int, block: tuple[int, int], power: float, gap: int
 ) -> tuple[Real, tuple[_Side, ...]]:
-    """The probability of each line, and the two sides with the number of lines that each is to hold."""
+    """The density of lines, and the two sides with the number of lines that each is to hold."""
     low, high = block
     below, above = low - (n_full - n_covered), n_full - high
     remaining = n_lines - (high - low)
@@ -169,7 +170,7 @@ def _density_and_sides(
     drawn[low:high] = False
     drawn[edges] = False
     density = np.zeros(n_full)
-    density[drawn] = _inclusion((1 - reach[drawn]) ** power, remaining - len(edges), EDGE_DENSITY / gap)
+    density[drawn] = _density((1 - reach[drawn]) ** power, remaining - len(edges))
     density[edges] = 1.0
     need_below, need_above = math.ceil(below / gap), math.ceil(above / gap)
     count_below = min(
@@ -180,36 +181,42 @@ def _density_and_sides(
     return density, sides
 
 
-def _inclusion(weights: Real, count: int, floor: float) -> Real:
-    """Probabilities 1 - exp(-t w), none below `floor`, that sum to `count`: Gumbel top-k is a race of exponential clocks."""
-    floor = min(floor, 0.9 * count / max(len(weights), 1))
+def _density(weights: Real, count: int) -> Real:
+    """Proportional to the weights, none below a share of the mean and none above 1, summing to `count`."""
+    if not len(weights):
+        return weights
+    least = LEAST_DENSITY * count / len(weights)
     low, high = 0.0, 1.0
-    while np.maximum(1 - np.exp(-high * weights), floor).sum() < count and high < 1e60:
+    while np.clip(high * weights, least, 1).sum() < count and high < 1e60:
         low, high = high, 2 * high
     for _ in range(50):
         middle = (low + high) / 2
-        if np.maximum(1 - np.exp(-middle * weights), floor).sum() < count:
+        if np.clip(middle * weights, least, 1).sum() < count:
             low = middle
         else:
             high = middle
-    return np.asarray(np.clip(1 - np.exp(-high * weights), max(floor, 1e-12), 1 - 1e-9), dtype=np.float64)
+    return np.asarray(np.clip(high * weights, least, 1), dtype=np.float64)
 
 
 def _draw(side: _Side, density: Real, gap: int, random: np.random.Generator) -> NDArray[np.int64]:
-    """The lines of one side: the outermost, and Gumbel top-k of the others, no two further apart than the gap."""
+    """The lines of one side: the outermost, and one from every interval inside, no two further apart than the gap."""
     distances = np.arange(1, side.length)
-    rates = -np.log1p(-density[side.start + side.step * distances])
-    keys = np.log(rates) + random.gumbel(size=len(rates))
-    chosen = distances[np.argsort(-keys)[: max(side.count - 1, 0)]]
-    outwards = _close_gaps([side.length, *np.sort(chosen)[::-1].tolist()], gap, random) if side.count else []
+    n_drawn = side.count - 1
+    if n_drawn < 0:
+        return np.empty(0, dtype=np.int64)
+    until = np.cumsum(density[side.start + side.step * distances])
+    shift = (1 - JITTER) * (random.random() - 0.5)
+    places = np.arange(n_drawn) + 0.5 + JITTER * (random.random(n_drawn) - 0.5) + shift
+    chosen = np.searchsorted(until, places * until[-1] / n_drawn) + 1 if n_drawn else distances[:0]
+    outwards = _close_gaps([side.length, *chosen[::-1].tolist()], gap, random)
     return side.start + side.step * np.asarray(outwards, dtype=np.int64)
 
 
 def _close_gaps(distances: list[int], gap: int, random: np.random.Generator) -> list[int]:
     """Move lines outwards where the next is too far, from the sparse edge towards the dense centre.
 
-    `distances` from the block descend. A line that has to move goes between half a gap and a gap from its neighbour, at random,
-    so that no regular comb arises.
+    `distances` from the block do not ascend; those that are equal are moved apart. A line that has to move goes between half a
+    gap and a gap from its neighbour, at random, so that no regular comb arises.
     """
     jitter = random.integers(math.ceil(gap / 2), gap + 1, size=len(distances)).tolist()
     kept = [distances[0]]

@@ -205,7 +205,7 @@ class Undersampling:
         half_scan: acquired extent along ky over the symmetric one, 1 is all of it.
         calibration_lines: fully sampled lines about ky = 0.
         density_power: of the sampling density (1 - |ky|/kmax)^power outside them; 0 is uniform.
-        largest_gap: lines from neighbour to neighbour at most; None allows twice the acceleration.
+        largest_gap: lines from neighbour to neighbour at most; None allows five times the acceleration.
         candidates: patterns drawn, of which the one with the lowest interference is kept.
         averages_as: every average reads the same lines, or each reads others.
         spare_echoes: the last shot's spare echoes read more lines ("fill") or nothing ("skip").
@@ -215,7 +215,7 @@ class Undersampling:
     acceleration: float = 1.0
     half_scan: float = 1.0
     calibration_lines: int = 32
-    density_power: float = 2.0
+    density_power: float = 1.0
     largest_gap: int | None = None
     candidates: int = 16
     averages_as: AveragesAs = "repeats"

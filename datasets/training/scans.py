@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from knerve.datasets.coil_array import LegArray
+from knerve.datasets.training.lines import training_lines
 from knerve.gpu.fourier import resize_centred, to_image, to_kspace
 from knerve.recon.calibration import READOUT_SAMPLES, estimate_sensitivities
 from knerve.recon.coils import compress_coils, compression_matrix
@@ -25,21 +26,17 @@ from knerve.recon.hybrid import HybridScan
 from knerve.recon.regularisation import typical_signal
 from knerve.recon.settings import Settings
 from knerve.recon.transform_length import pad_phase_encodes
-from knerve.sequences.sampling import smallest_possible_gap, variable_density
 
 Real = NDArray[np.float64]
 
 N_COILS = (4, 6, 8, 8, 12, 12, 16, 16, 16, 20, 24, 32)
-LEAST_R, MOST_R = 2.0, 7.5
+MOST_R = 7.5
 MOST_R_PER_COIL = 0.8
 LEAST_SIGNAL, MOST_SIGNAL = 6.0, 180.0  # typical signal over noise where every line is read
 PHASE_ALONG_RINGS = 0.1  # share of scans that encode the phase along the array's axis, where its coils differ least
 TILT = 0.15  # standard deviation of each component
 COARSE = 40  # points along a side at which sensitivities are computed
 BAND = (0.72, 0.92)  # part of the object's k-space that is read
-LINES = {"protocol": 0.5, "free": 0.3, "regular": 0.2}  # share of the scans
-MOST_REGULAR = 5
-GAP = (1.7, 4.0)  # of a protocol's lines at most, in mean ones
 
 
 @dataclass(frozen=True)
@@ -71,7 +68,7 @@ def training_scan(picture: Tensor, pixel_mm: float, settings: Settings, random: 
     clean = clean * (wanted / max(signal, 1e-12))
     generator = torch.Generator().manual_seed(int(random.integers(2**62)))
     noisy = clean + torch.randn(clean.shape, generator=generator, dtype=torch.complex64)
-    counts, calibration = _lines(n_y, min(MOST_R, MOST_R_PER_COIL * len(clean)), random)
+    counts, calibration = training_lines(n_y, min(MOST_R, MOST_R_PER_COIL * len(clean)), random)
     block = noisy[:, slice(*calibration)]
     width = min(READOUT_SAMPLES, n_x)
     block = block[..., n_x // 2 - width // 2 : n_x // 2 - width // 2 + width]
@@ -96,41 +93,6 @@ def _prepared(scan: HybridScan, clean: Tensor, settings: Settings) -> TrainingSc
     strength = maps.strength.clamp(min=0.1)
     truth = every_line.adjoint(clean) / strength.square()
     return TrainingScan(encoding, right_side, truth[0, :, 0], maps)
-
-
-def _lines(n_y: int, most: float, random: np.random.Generator) -> tuple[Tensor, tuple[int, int]]:
-    """Counts (ky) of a pattern, and its calibration block: as protocols draw them, drawn freely, or every n-th line."""
-    acceleration = random.uniform(LEAST_R, most)
-    n_lines = round(n_y / acceleration)
-    n_calibration = 2 * int(random.integers(8, max(9, int(min(40, 0.6 * n_lines)) // 2 + 1)))
-    kind = str(random.choice(list(LINES), p=list(LINES.values())))
-    if kind == "regular":
-        return _regular_lines(n_y, acceleration, n_calibration, random)
-    gap = None
-    if kind == "protocol":
-        least = smallest_possible_gap(n_y, n_y, n_lines, n_calibration)
-        gap = max(least, round(random.uniform(*GAP) * acceleration))
-    pattern = variable_density(
-        n_y,
-        n_lines,
-        n_calibration=n_calibration,
-        density_power=random.uniform(1.0, 3.0),
-        largest_gap=gap,
-        seed=int(random.integers(2**31)),
-    )
-    return torch.from_numpy(pattern.sampled.astype(np.int32)), pattern.calibration
-
-
-def _regular_lines(
-    n_y: int, acceleration: float, n_calibration: int, random: np.random.Generator
-) -> tuple[Tensor, tuple[int, int]]:
-    """Every n-th line and the centre, at about the acceleration; parallel imaging goes less far than random lines."""
-    step = min(MOST_REGULAR, max(2, round(acceleration)))
-    counts = torch.zeros(n_y, dtype=torch.int32)
-    counts[int(random.integers(step)) :: step] = 1
-    low = n_y // 2 - n_calibration // 2
-    counts[low : low + n_calibration] = 1
-    return counts, (low, low + n_calibration)
 
 
 def _blur(n_y: int, random: np.random.Generator) -> Tensor:

@@ -34,7 +34,7 @@ class Recipe:
     architecture: Architecture = field(default_factory=Architecture)
     n_scans: int = 480
     n_validation: int = 8
-    first_steps: int = 20000
+    first_steps: int = 17000
     first_batch: int = 6
     first_twins: int = 2
     first_crop: tuple[int, int] = (96, 96)
@@ -42,7 +42,7 @@ class Recipe:
     second_batch: int = 1
     first_rate: float = 0.008
     second_rate: float = 0.0001
-    falling_steps: int = 12000
+    falling_steps: int = 10000
     response_weight: float = 0.4
     intermediate_weight: float = 0.1
     averaging: float = 0.995

@@ -205,7 +205,7 @@ IMPOSSIBLE = [
     ("schedule", {"repetition_time_s": 3.000004}, r"whole steps of 0.01 ms.* 3000\."),
     ("geometry", {"slice_thickness_m": 0.0005}, r"is 0.5; the gradient of the excitation pulse would be 73.4 mT/m, over"),
     ("pulses", {"refocusing_duration_s": 0.0002}, r"the gradient of the refocusing pulse would be 97.8"),
-    ("undersampling", {"calibration_lines": 164}, r"165 lines read of 485 leave room for 101 about ky = 0, with no gap over 6"),
+    ("undersampling", {"calibration_lines": 164}, r"165 lines read of 485 leave room for 141 about ky = 0, with no gap over 15"),
     ("undersampling", {"largest_gap": 2}, r"is 2; 165 lines with 32 of them in the centre cannot be closer.* 4\."),
     ("undersampling", {"acceleration": 64.0, "spare_echoes": "skip", "largest_gap": 1000}, r"is 32; the 8 lines"),
     ("undersampling", {"half_scan": 0.55, "calibration_lines": 64}, r"calibration_lines is 64; .* value: 49\."),

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from knerve.datasets.training import scans
+from knerve.datasets.training import lines
 from knerve.datasets.training.drawn_objects import drawn_object
 from knerve.datasets.training.objects import Source, training_object
 from knerve.datasets.training.samples import STRIP, STRIPS_PER_SCAN, Samples
@@ -59,23 +59,23 @@ def test_what_is_stored_of_the_twin_is_what_its_data_say(samples):
     torch.testing.assert_close(one.gains[inside], response[inside], rtol=0.01, atol=0.01)
 
 
-@pytest.mark.parametrize("kind", ["protocol", "free", "regular"])
+@pytest.mark.parametrize("kind", ["spread", "free", "regular"])
 def test_lines_are_of_their_kind_and_hold_a_full_centre(kind, monkeypatch):
-    monkeypatch.setattr(scans, "LINES", {kind: 1.0})
+    monkeypatch.setattr(lines, "LINES", {kind: 1.0})
     random = np.random.default_rng(3)
     gaps = []
     for n_y in (380, 431, 520, 566):
-        counts, (low, high) = scans._lines(n_y, 6.0, random)
+        counts, (low, high) = lines.training_lines(n_y, 6.0, random)
         assert len(counts) == n_y
         assert bool(counts[low:high].all())
         assert low <= n_y // 2 < high
         gaps.append(torch.nonzero(counts).flatten().diff())
-        if kind == "protocol":
-            assert int(gaps[-1].max()) <= scans.GAP[1] * n_y / float(counts.sum()) + 1
+        if kind == "spread":
+            assert int(gaps[-1].max()) <= 8 * n_y / float(counts.sum())
         if kind == "regular":
             assert len(gaps[-1].unique()) <= 4  # 1 in the centre, the step, and less at both its edges
     if kind == "free":
-        assert any(float(each.max()) > scans.GAP[1] * each.float().mean() for each in gaps)
+        assert any(float(each.max()) > 8 * each.float().mean() for each in gaps)
 
 
 def test_same_seed_same_samples(samples, tmp_path: Path):
