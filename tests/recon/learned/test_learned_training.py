@@ -15,6 +15,8 @@ from knerve.recon.learned.problem import PlainNormal
 from knerve.recon.learned.recipe import Recipe
 from knerve.recon.learned.sample import TrainingSample
 from knerve.recon.learned.training import Trainer
+from knerve.recon.learned.under_way import SamplesUnderWay
+from knerve.recon.learned.unrolled import unfolded
 
 RECIPE = Recipe(
     architecture=Architecture(widths=(6, 8, 8)),
@@ -43,16 +45,18 @@ def sample(number: int) -> TrainingSample:
     right = normal(truth[None])[0]
     start = truth + error
     folded = right - normal(start[None])[0]
+    twin_folded = normal(0.7 * insert[None])[0]
+    d, twin_d = unfolded(normal, torch.stack([folded, folded + twin_folded]))
     return TrainingSample(
         maps=torch.view_as_real(maps).half(),
         power=normal.power,
         right=right,
         start=start,
         folded=folded,
-        unfolded=folded,
+        unfolded=d,
         twin_start=0.3 * insert,
-        twin_folded=normal(0.7 * insert[None])[0],
-        twin_unfolded=normal(0.7 * insert[None])[0],
+        twin_folded=twin_folded,
+        twin_unfolded=twin_d - d,
         noise=torch.ones(n_x, n_y),
         truth=truth,
         insert=insert,
@@ -140,6 +144,23 @@ def test_a_later_network_starts_from_what_the_first_one_made(tmp_path: Path) -> 
     assert both < alone < 0.95
     stored = sorted(path.name for path in (tmp_path / "stage-1").iterdir())
     assert stored == [f"sample-{number:06d}.pt" for number in (1, 2, 3)]
+
+
+def test_samples_under_way_are_what_the_networks_make_of_the_sample_and_of_its_twin(tmp_path: Path) -> None:
+    model = trainer(tmp_path).averaged
+    torch.nn.init.normal_(model.networks[0].tail.weight, std=0.1)
+    under_way = SamplesUnderWay(FewSamples(), tmp_path / "made", model, 1, reduced=False)
+    one, made = sample(1), under_way.one(1)
+    pair = one.pair()
+    with torch.no_grad():
+        image = model(pair, one.normal)[0]
+    assert float((image - pair.start).abs().max()) > 0.1
+    torch.testing.assert_close(made.start, image[0], rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(made.start + made.twin_start, image[1], rtol=1e-3, atol=1e-2)
+    folded = pair.right - one.normal(image)
+    torch.testing.assert_close(made.folded, folded[0], rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(made.folded + made.twin_folded, folded[1], rtol=1e-3, atol=1e-2)
+    assert torch.equal(made.gains, one.gains)
 
 
 def test_samples_come_back_from_disk(tmp_path: Path) -> None:
