@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 from knerve.recon.encoding import CartesianEncoding
 from knerve.recon.regularisation import largest_count, typical_signal
-from knerve.recon.transform_length import own_lines
 
 SAMPLED = (1 / 8, 0.7)  # of all lines: accelerations of 1.4 to 8
 SIGNAL = (5.0, 400.0)  # typical signal over noise where every line is read
 FEWEST_PIXELS = 96
-REGULAR = 0.9  # of the gaps between lines outside of the centre are alike
-FEWEST_GAPS = 8  # that tell
 FEW_COILS, MOST_WITH_FEW = 2, 2.2  # virtual coils, acceleration
 
 
@@ -33,9 +29,6 @@ def outside_domain(encoding: CartesianEncoding, right_side: Tensor) -> str | Non
             f"it was trained for accelerations of {1 / SAMPLED[1]:.2g} to {1 / SAMPLED[0]:.2g}, "
             f"and this is {1 / float(fraction.min()):.3g}"
         )
-    own = own_lines(encoding.counts.shape[1], encoding.added_lines)
-    if any(_is_regular(counts > 0) for counts in encoding.counts[:, own]):
-        return "it was trained on lines in random order, and here they lie at regular distances"
     n_coils = int((encoding.maps != 0).flatten(4).any(-1).any(1).sum(-1).amin())
     if n_coils <= FEW_COILS and float(fraction.min()) < 1 / MOST_WITH_FEW:
         return (
@@ -50,15 +43,3 @@ def outside_domain(encoding: CartesianEncoding, right_side: Tensor) -> str | Non
             f"and here it is {float(signal.min()):.3g} to {float(signal.max()):.3g}"
         )
     return None
-
-
-def _is_regular(sampled: Tensor) -> bool:
-    """Whether the lines outside of the full centre of `sampled (ky)`, bool, are equally far from each other."""
-    lines = torch.nonzero(sampled).flatten()
-    gaps = lines.diff()
-    apart = torch.nonzero(gaps > 1).flatten()  # gaps; the centre lies between two of them, without any
-    if len(apart) < FEWEST_GAPS:
-        return False
-    runs = torch.cat([apart[:1], apart.diff() - 1, (len(gaps) - 1 - apart[-1:])])
-    outside = len(gaps) - int(runs.amax())
-    return int(gaps[apart].bincount().amax()) >= REGULAR * outside

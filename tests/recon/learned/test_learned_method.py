@@ -90,24 +90,24 @@ def test_no_image_leaves_the_bound(make_scan, random_lines, random_network, monk
         ({"counts": None}, "trained for accelerations of 1.4 to 8"),
         ({"snr": 2000.0}, "trained on signals 5 to 400 times the noise"),
         ({"n_x": 80}, "images of at least 96 pixels"),
-        ({"regular": (120, 3, 18)}, "here they lie at regular distances"),
-        ({"regular": (121, 2, 30)}, "here they lie at regular distances"),
         ({"n_coils": 2}, "of 2 independent coils it was trained up to accelerations of 2.2, and this is 3"),
     ],
 )
-def test_what_was_not_trained_is_left_to_compressed_sensing(
-    make_scan, random_lines, line_mask, random_network, changes, words
-):
+def test_what_was_not_trained_is_left_to_compressed_sensing(make_scan, random_lines, random_network, changes, words):
     random_network(1.0)
     given = {"counts": random_lines(120, 3, 18), "n_y": 120, "n_x": 100} | changes
-    if "regular" in given:
-        given["n_y"], *_ = regular = given.pop("regular")
-        given["counts"] = line_mask(*regular)
     scan = make_scan(**given).scan
     images = reconstruct(scan, DL)
     assert any(words in note for note in images.notes), images.notes
     assert images.method == "cs"
     assert torch.equal(images.image, reconstruct(scan, Settings(method="cs")).image)
+
+
+@pytest.mark.parametrize("n_y", [120, 121])
+def test_regular_lines_are_taken_on(make_scan, line_mask, random_network, n_y):
+    random_network(0.0)
+    images = reconstruct(make_scan(counts=line_mask(n_y, 3, 18), n_y=n_y, n_x=100).scan, DL)
+    assert images.method == "dl", images.notes
 
 
 def test_replicas_map_the_noise_of_the_learned_image_itself(make_scan, random_lines, random_network):
