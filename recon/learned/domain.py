@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from knerve.recon.encoding import CartesianEncoding
 from knerve.recon.regularisation import largest_count, typical_signal
+from knerve.recon.transform_length import own_lines
 
 SAMPLED = (1 / 8, 0.7)  # of all lines: accelerations of 1.4 to 8
 SIGNAL = (5.0, 400.0)  # typical signal over noise where every line is read
 FEWEST_PIXELS = 96
+REGULAR = 0.9  # of the gaps between lines outside of the centre are alike
+FEWEST_GAPS = 8  # that tell
+MOST_REGULAR = 4  # lines from one to the next
 FEW_COILS, MOST_WITH_FEW = 2, 2.2  # virtual coils, acceleration
 
 
@@ -29,6 +34,10 @@ def outside_domain(encoding: CartesianEncoding, right_side: Tensor) -> str | Non
             f"it was trained for accelerations of {1 / SAMPLED[1]:.2g} to {1 / SAMPLED[0]:.2g}, "
             f"and this is {1 / float(fraction.min()):.3g}"
         )
+    own = own_lines(encoding.counts.shape[1], encoding.added_lines)
+    step = max(_regular_step(counts > 0) for counts in encoding.counts[:, own])
+    if step > MOST_REGULAR:
+        return f"of regular lines it does well with every {MOST_REGULAR}th, and here it is every {step}th"
     n_coils = int((encoding.maps != 0).flatten(4).any(-1).any(1).sum(-1).amin())
     if n_coils <= FEW_COILS and float(fraction.min()) < 1 / MOST_WITH_FEW:
         return (
@@ -43,3 +52,16 @@ def outside_domain(encoding: CartesianEncoding, right_side: Tensor) -> str | Non
             f"and here it is {float(signal.min()):.3g} to {float(signal.max()):.3g}"
         )
     return None
+
+
+def _regular_step(sampled: Tensor) -> int:
+    """How far the lines outside of the full centre of `sampled (ky)`, bool, are from each other, all alike; 0 if they are not."""
+    lines = torch.nonzero(sampled).flatten()
+    gaps = lines.diff()
+    apart = torch.nonzero(gaps > 1).flatten()  # gaps; the centre lies between two of them, without any
+    if len(apart) < FEWEST_GAPS:
+        return 0
+    runs = torch.cat([apart[:1], apart.diff() - 1, (len(gaps) - 1 - apart[-1:])])
+    outside = len(gaps) - int(runs.amax())
+    alike = gaps[apart].bincount()
+    return int(alike.argmax()) if int(alike.amax()) >= REGULAR * outside else 0

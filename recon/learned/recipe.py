@@ -19,7 +19,7 @@ class Recipe:
         first_batch: crops in a step.
         first_twins: how many of these are twins of others.
         first_crop: (x, y) of a crop.
-        second_steps: of the last stage: the whole unrolled reconstruction, on strips with their twins.
+        second_steps: of the last stage: the whole unrolled reconstruction, on strips with their twins; 0 for none.
         second_batch: pairs in a step.
         first_rate: learning rate of each network alone, `Muon`'s.
         second_rate: of the last stage.
@@ -38,7 +38,7 @@ class Recipe:
     first_batch: int = 6
     first_twins: int = 2
     first_crop: tuple[int, int] = (96, 96)
-    second_steps: int = 600
+    second_steps: int = 0
     second_batch: int = 1
     first_rate: float = 0.008
     second_rate: float = 0.0001

@@ -103,11 +103,14 @@ def test_what_was_not_trained_is_left_to_compressed_sensing(make_scan, random_li
     assert torch.equal(images.image, reconstruct(scan, Settings(method="cs")).image)
 
 
-@pytest.mark.parametrize("n_y", [120, 121])
-def test_regular_lines_are_taken_on(make_scan, line_mask, random_network, n_y):
+@pytest.mark.parametrize(
+    ("lines", "method"), [((120, 3, 18), "dl"), ((121, 4, 18), "dl"), ((120, 5, 18), "cs"), ((121, 6, 24), "cs")]
+)
+def test_regular_lines_are_taken_on_where_they_are_not_far_apart(make_scan, line_mask, random_network, lines, method):
     random_network(0.0)
-    images = reconstruct(make_scan(counts=line_mask(n_y, 3, 18), n_y=n_y, n_x=100).scan, DL)
-    assert images.method == "dl", images.notes
+    images = reconstruct(make_scan(counts=line_mask(*lines), n_y=lines[0], n_x=100).scan, DL)
+    assert images.method == method, images.notes
+    assert any("every 4th, and here it is every" in note for note in images.notes) == (method == "cs")
 
 
 def test_replicas_map_the_noise_of_the_learned_image_itself(make_scan, random_lines, random_network):
