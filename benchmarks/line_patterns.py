@@ -37,7 +37,7 @@ def main() -> None:
     parser.add_argument("--draws", type=int, default=4, help="of lines and noise")
     parser.add_argument("--patterns", nargs="+", default=PATTERNS)
     arguments = parser.parse_args()
-    json.dump(list(_rows(arguments)), sys.stdout, indent=1)
+    print(json.dumps(list(_rows(arguments)), indent=1))
 
 
 def _rows(arguments: argparse.Namespace) -> Iterator[dict[str, object]]:
@@ -46,7 +46,7 @@ def _rows(arguments: argparse.Namespace) -> Iterator[dict[str, object]]:
         for acceleration, pattern in product(arguments.accelerations, arguments.patterns):
             row = _row(knee, acceleration, pattern, range(100 * seed, 100 * seed + arguments.draws))
             row = {"knee": seed, "contrast": contrast, "acceleration": acceleration, "pattern": pattern} | row
-            print(row, file=sys.stderr, flush=True)
+            print(json.dumps(row), file=sys.stderr, flush=True)
             yield row
 
 

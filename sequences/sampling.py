@@ -87,7 +87,7 @@ def variable_density(
     n_covered = n_full if n_covered is None else n_covered
     gap = n_full if largest_gap is None else largest_gap
     _check_counts(n_full, n_covered, n_lines, n_calibration, gap)
-    low, high = _block(n_full, n_calibration)
+    low, high = calibration_block(n_full, n_calibration)
     if n_lines == n_covered:
         sampled = np.arange(n_full) >= n_full - n_covered
         return LinePattern(sampled, sampled.astype(np.float64), (low, high))
@@ -127,13 +127,14 @@ def smallest_possible_gap(n_full: int, n_covered: int, n_lines: int, n_calibrati
     return gap
 
 
-def _block(n_full: int, n_calibration: int) -> tuple[int, int]:
+def calibration_block(n_full: int, n_calibration: int) -> tuple[int, int]:
+    """First and last + 1 line of the block about ky = 0."""
     low = n_full // 2 - n_calibration // 2
     return low, low + n_calibration
 
 
 def _side_lengths(n_full: int, n_covered: int, n_calibration: int) -> tuple[int, int]:
-    low, high = _block(n_full, n_calibration)
+    low, high = calibration_block(n_full, n_calibration)
     return low - (n_full - n_covered), n_full - high
 
 

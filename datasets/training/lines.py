@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from knerve.sequences.sampling import smallest_possible_gap, variable_density
+from knerve.sequences.sampling import calibration_block, smallest_possible_gap, variable_density
 
 LEAST_R = 2.0
 LINES = {"spread": 0.55, "free": 0.25, "regular": 0.2}  # share of the scans
@@ -44,7 +44,7 @@ def free_lines(
     n_y: int, n_lines: int, n_calibration: int, density_power: float, random: np.random.Generator
 ) -> tuple[Tensor, tuple[int, int]]:
     """Lines that nothing but chance keeps apart, as many scanners and data sets have them."""
-    calibration = _centre(n_y, n_calibration)
+    calibration = calibration_block(n_y, n_calibration)
     weight = (1 - np.abs(np.arange(n_y) - n_y // 2) / (n_y // 2 + 1)) ** density_power
     weight[slice(*calibration)] = 0
     counts = torch.zeros(n_y, dtype=torch.int32)
@@ -60,11 +60,6 @@ def regular_lines(
     step = min(MOST_REGULAR, max(2, round(acceleration)))
     counts = torch.zeros(n_y, dtype=torch.int32)
     counts[int(random.integers(step)) :: step] = 1
-    calibration = _centre(n_y, n_calibration)
+    calibration = calibration_block(n_y, n_calibration)
     counts[slice(*calibration)] = 1
     return counts, calibration
-
-
-def _centre(n_y: int, n_calibration: int) -> tuple[int, int]:
-    low = n_y // 2 - n_calibration // 2
-    return low, low + n_calibration

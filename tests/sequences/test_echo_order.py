@@ -133,7 +133,7 @@ def test_quality_of_the_presets(name):
     quality = pattern_quality(plan_echoes(protocol))
     time = scan_time(protocol)
     assert quality.acceleration_net == pytest.approx(time.acceleration_net)
-    assert quality.largest_gap <= 5 * protocol.undersampling.acceleration
+    assert quality.largest_gap <= 4 * protocol.undersampling.acceleration
     assert quality.largest_gap_without_a_shot >= quality.largest_gap
     assert quality.peak_interference < 0.2
     assert quality.echo_time_error_s == pytest.approx(0.0)
