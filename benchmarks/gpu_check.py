@@ -43,6 +43,7 @@ TESTS = (
     "tests/gpu/test_cuda_normal.py",
     "tests/gpu/test_cuda_network.py",
     "tests/gpu/test_host_copies.py",
+    "tests/gpu/test_arriving_lines.py",
     "tests/recon/test_cuda_iterates.py",
 )
 ASTRAY = ("illegal", "misaligned", "unspecified launch", "TimeoutExpired")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from knerve.gpu.arriving_lines import ArrivingLines
 from knerve.recon.stream_reuse import SliceCoils
 
 
@@ -17,6 +18,7 @@ class ArrivingSlice:
     Attributes:
         kspace: hybrid space, (1, x, coil, ky), whitened.
         counts: int32 (ky).
+        sent: the same lines as they go to a GPU; None on a CPU, or where it has no room for them.
         centre: raw k-space around the centre, (1, coil, ky, kx), from which the coils are calibrated.
         coils: once they are known.
         is_calibrating: whether somebody finds the coils, or has found them.
@@ -27,6 +29,7 @@ class ArrivingSlice:
     kspace: Tensor
     counts: Tensor
     centre: Tensor
+    sent: ArrivingLines | None = None
     coils: SliceCoils | None = None
     is_calibrating: bool = False
     is_complete: bool = False
@@ -35,4 +38,4 @@ class ArrivingSlice:
     def release(self) -> None:
         """Give the memory back."""
         self.kspace = self.centre = torch.empty(0, dtype=torch.complex64)
-        self.coils = None
+        self.sent = self.coils = None

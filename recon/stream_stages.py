@@ -69,7 +69,10 @@ class Stages:
         """Put a raw readout, `samples (coil, kx)` over the whole width of the encoded matrix, on its line."""
         with self.watch.stage("arrival"):
             columns = resize_centred(to_image(samples, (-1,)), -1, target.kspace.shape[1])
-            target.kspace[0, :, :, line] = (self.whitening @ columns).T
+            white = self.whitening @ columns
+            target.kspace[0, :, :, line] = white.T
+            if target.sent is not None:
+                target.sent.add(line, white)
             if self.central.start <= line < self.central.stop:
                 target.centre[0, :, line - self.central.start] = samples
             target.counts[line] += 1
@@ -105,7 +108,8 @@ class Stages:
 
     def solve(self, target: ArrivingSlice, coils: SliceCoils, lines: SharedLines) -> Solution:
         """A slice that has all of its lines, solved; for the method dl by compressed sensing, from which `refined` goes on."""
-        hybrid = self._hybrid(target.kspace, lines, None)
+        kspace = target.kspace if target.sent is None else target.sent.kspace(self.outline.n_lines)
+        hybrid = self._hybrid(kspace, lines, None)
         if coils.matrix is not None:
             with self.watch.stage("compress"):
                 hybrid = compressed_data(hybrid, coils.matrix)

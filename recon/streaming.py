@@ -1,6 +1,6 @@
 """A scan reconstructed while it arrives: each slice is finished right after its own last readout.
 
-    every readout        whiten, transform along kx, cut the oversampling, place         (the caller's thread)
+    every readout        whiten, transform along kx, cut the oversampling, place, send   (the caller's thread; send: to a GPU)
     calibration lines    sensitivities of the slice                                      \
     last line            compress, solve, finish; the image goes to `deliver`             | threads, one core each
     nothing to solve     noise map of a delivered slice                                  /
@@ -23,6 +23,7 @@ from threading import Lock
 import torch
 from torch import Tensor
 
+from knerve.gpu.arriving_lines import ArrivingLines
 from knerve.gpu.devices import choose_device
 from knerve.recon.errors import SettingsError
 from knerve.recon.noise import Whitening
@@ -37,7 +38,7 @@ from knerve.recon.stream_outline import Outline
 from knerve.recon.stream_pool import TaskPool
 from knerve.recon.stream_refinement import refined
 from knerve.recon.stream_rehearsal import rehearse
-from knerve.recon.stream_room import require_memory
+from knerve.recon.stream_room import can_be_sent_early, require_memory
 from knerve.recon.stream_stages import ONE_LINE, Stages
 
 _rehearsed: set[tuple[Outline, str]] = set()  # in this process
@@ -107,6 +108,9 @@ class StreamingReconstruction:
         self._memory = memory
         self._stages = Stages(outline, whitening.matrix, settings, device, self.watch, keeps_coils=memory is not None)
         self._slices = [self._stages.new_slice() for _ in range(outline.n_slices)]
+        if can_be_sent_early(outline, device):
+            for one in self._slices:
+                one.sent = ArrivingLines(len(whitening.matrix), outline.n_columns, device)
         self._noise: dict[int, tuple[Tensor | None, tuple[str, ...]]] = {}
         self._deliver = deliver
         self._lock = Lock()

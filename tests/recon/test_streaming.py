@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import replace
-from functools import partial
 from queue import Queue
-from threading import Event
+from types import SimpleNamespace
 
 import pytest
 import torch
 from torch import Tensor
 
+from knerve.gpu.arriving_lines import ArrivingLines
 from knerve.recon.errors import RawDataError, SettingsError
 from knerve.recon.images import ImageSeries
 from knerve.recon.methods import starting_settings
@@ -21,9 +21,8 @@ from knerve.recon.pipeline import reconstruct
 from knerve.recon.scan import Noise, RawScan
 from knerve.recon.settings import Settings
 from knerve.recon.stream_errors import NotStreamableError, SpoiltSlicesError
-from knerve.recon.stream_lines import central_lines, shared_lines
 from knerve.recon.stream_outline import Outline
-from knerve.recon.stream_pool import TaskPool
+from knerve.recon.stream_room import can_be_sent_early
 from knerve.recon.streaming import FinishedSlice, StreamingReconstruction
 
 ALLOWED = 1e-3  # noise standard deviations
@@ -96,6 +95,25 @@ def test_the_images_are_those_of_the_whole_scan(make_scan, line_mask, n_y, overs
     counts = line_mask(n_y, 2, 24)
     scan = whole(make_scan(n_slices=3, n_coils=6, n_y=n_y, n_x=48, oversampling=oversampling, counts=counts).scan)
     assert_same(streamed(scan, settings), reconstruct(scan, settings))
+
+
+def test_lines_that_are_sent_while_they_arrive(make_scan, line_mask, monkeypatch: pytest.MonkeyPatch) -> None:
+    scan = whole(make_scan(n_slices=3, n_coils=6, n_y=75, n_x=48, oversampling=2, counts=line_mask(75, 2, 24)).scan)
+    settings, asked, arrived = Settings(device="cpu", threads=1), [], ArrivingLines.kspace
+    waiting = streamed(scan, settings)
+    monkeypatch.setattr("knerve.recon.streaming.can_be_sent_early", lambda _outline, _device: True)
+    monkeypatch.setattr(ArrivingLines, "kspace", lambda self, n: (asked.append(n), arrived(self, n))[1])
+    for early, late in zip(streamed(scan, settings), waiting, strict=True):
+        assert torch.equal(early.image, late.image)
+    assert asked == [75, 75, 75]
+
+
+def test_a_gpu_with_little_memory_is_sent_whole_slices(monkeypatch: pytest.MonkeyPatch) -> None:
+    outline = SimpleNamespace(n_slices=54, n_coils=16, n_lines=1000, n_columns=552)
+    for gigabytes, expected in ((6, False), (139, True)):
+        monkeypatch.setattr("knerve.recon.stream_room.free_memory_bytes", lambda _device, n=gigabytes: n * 10**9)
+        assert can_be_sent_early(outline, torch.device("cuda")) is expected
+        assert not can_be_sent_early(outline, torch.device("cpu"))
 
 
 def test_lines_that_were_never_asked_for_and_one_sided_k_space(make_scan, line_mask) -> None:
@@ -196,85 +214,6 @@ def test_a_slice_that_fails_is_told_at_the_end(make_scan, line_mask) -> None:
         stream.complete(0)
         with pytest.raises(RawDataError, match="nobody wants it"):
             stream.finish()
-
-
-def test_a_pool_tells_failures_and_gives_torch_its_threads_back() -> None:
-    before = torch.get_num_threads()
-    done: list[int] = []
-    pool = TaskPool(2)
-    assert torch.get_num_threads() == 1
-    for number in range(4):
-        pool.submit(partial(done.append, number))
-    pool.wait()
-    pool.submit(lambda: [][0])
-    with suppress(IndexError):
-        pool.wait()
-    assert pool.has_failed()
-    pool.close()
-    assert sorted(done) == [0, 1, 2, 3]
-    assert torch.get_num_threads() == before
-
-
-def test_patient_tasks_come_when_nothing_else_is_waited_for() -> None:
-    done: list[str] = []
-    pool = TaskPool(2)
-    is_open = Event()
-
-    def urgent(number: int) -> None:
-        is_open.wait(10)
-        done.append("urgent")
-        pool.submit_patient(partial(done.append, f"patient {number}"))
-
-    for number in range(5):
-        pool.submit(partial(urgent, number))
-    is_open.set()
-    pool.wait()
-    pool.close()
-    assert done[:5] == ["urgent"] * 5
-    assert sorted(done[5:]) == [f"patient {number}" for number in range(5)]
-
-
-def test_one_thread_stays_free_for_what_comes() -> None:
-    pool = TaskPool(2)
-    begun: Queue[str] = Queue()
-    is_open = Event()
-
-    def slow() -> None:
-        begun.put("slow")
-        is_open.wait(10)
-
-    pool.submit(lambda: [pool.submit_patient(slow) for _ in range(2)])
-    assert begun.get(timeout=10) == "slow"
-    pool.submit(lambda: begun.put("urgent"))
-    assert begun.get(timeout=10) == "urgent"
-    is_open.set()
-    pool.wait()
-    pool.close()
-    assert begun.get(timeout=10) == "slow"
-
-
-def test_the_centre_keeps_its_place() -> None:
-    for n_lines in (7, 24, 63, 64, 485):
-        for settings in (Settings(), Settings(calibration_width=9), Settings(calibration_width=12)):
-            central = central_lines(n_lines, settings)
-            width = central.stop - central.start
-            assert 0 <= central.start <= central.stop <= n_lines
-            assert central.start + width // 2 == n_lines // 2
-            assert width >= min(n_lines, settings.calibration_width or 48)
-
-
-def test_one_slice_tells_the_lines_of_all(make_scan, line_mask) -> None:
-    scan = make_scan(n_slices=1, n_coils=4, n_y=96, n_x=32).scan
-    outline = Outline(5, 4, scan.grid, scan.sampled_kx)
-    counts = line_mask(96, 3, 20).int()
-    counts[:21] = counts[75:] = 0
-    lines = shared_lines(counts, outline, Settings())
-    assert counts[lines.calibrating].all()
-    assert not counts[lines.calibrating.start - 1]
-    assert not counts[lines.calibrating.stop]
-    assert lines.acquired == slice(21, 75)
-    assert lines.phase_lines is None
-    assert lines.acceleration == pytest.approx(96 / int(counts.sum()))
 
 
 def delivered_by(scan: RawScan, settings: Settings) -> list[FinishedSlice]:
