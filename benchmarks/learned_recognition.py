@@ -12,8 +12,10 @@ The contrast is `CONTRAST` times 0.9 mm over the diameter, in standard deviation
 g-factor 1). Observers know the place and its background: from every window the place's mean over draws is taken, and the mean
 of all places given back. NPW: the nerve as the scan's band shows it; CHO: 5 Laguerre-Gauss channels, 2.2 diameters wide.
 
-Prints for each acceleration and diameter d' (mean over the knees), the ratio of dl to cs with the 90 % interval of a bootstrap
-over draws, and for NPW the part of the contrast that is kept and the noise that it must be seen in (in the contrast's units).
+Prints for each acceleration and diameter the largest d' that is possible (of an observer of the raw data who knows everything
+but whether there is a nerve: d'² = 2 ‖s‖², s its whitened data, noise E|n|² = 1), d' (mean over the knees), the ratio of dl to cs
+with the 90 % interval of a bootstrap over draws, and for NPW the part of the contrast that is kept and the noise that it must be
+seen in (in the contrast's units).
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ import json
 import math
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -34,6 +36,7 @@ from method_images import best_multiple, images_of
 from numpy.typing import NDArray
 from torch import Tensor
 
+from knerve.recon.noise import estimate_whitening, prewhiten
 from knerve.recon.quality import fitted
 from knerve.recon.recognition import cho_detectability, laguerre_gauss_channels, npw_detectability
 from knerve.recon.scan import RawScan
@@ -88,6 +91,7 @@ class Nerves:
         places: of all.
         pattern: (y, x), what the scan shows of one of contrast 1, in a window.
         added: raw data of those at even and of those at odd places, contrast 1.
+        alone: of the first.
         width_px: of the observer's channels.
     """
 
@@ -95,6 +99,7 @@ class Nerves:
     places: list[Place]
     pattern: Float
     added: tuple[Tensor, Tensor]
+    alone: Tensor
     width_px: float
 
     @classmethod
@@ -102,10 +107,10 @@ class Nerves:
         """Into a slice."""
         shape = (slice_.knee.truth.shape[0], slice_.knee.truth.shape[1])
         pattern = nerve_pattern(diameter_mm, shape, slice_.pixel_mm)
-        added = (with_nerves(slice_, places[::2], pattern), with_nerves(slice_, places[1::2], pattern))
+        even, odd, alone = (with_nerves(slice_, chosen, pattern) for chosen in (places[::2], places[1::2], places[:1]))
         seen = slice(FADED - REACH, FADED + REACH + 1)
         width_px = CHANNEL_DIAMETERS * diameter_mm / math.sqrt(math.prod(slice_.pixel_mm))
-        return cls(diameter_mm, places, pattern[seen, seen], added, max(5.0, width_px))
+        return cls(diameter_mm, places, pattern[seen, seen], (even, odd), alone, max(5.0, width_px))
 
 
 @dataclass(frozen=True)
@@ -135,6 +140,12 @@ class Scans:
             return knee.at(self.acceleration, self.snr, seed)
         return knee.with_lines(self.plain().counts[0], self.snr, seed)
 
+    def possible_d_prime(self, added: Tensor, contrast: float) -> float:
+        """Largest d' for a nerve whose raw data are `added` times the contrast, with the lines of the first draw."""
+        plain = self.plain()
+        nerve = replace(plain, kspace=contrast * self.noise * added * plain.counts[0][:, None])
+        return math.sqrt(2) * float(prewhiten(nerve, estimate_whitening(plain)[0]).kspace.abs().square().sum().sqrt())
+
 
 @dataclass(frozen=True)
 class Case:
@@ -146,6 +157,7 @@ class Case:
     nerves: Nerves
     contrast: float
     noise: float
+    possible: float
     cs_multiple: float
     windows: dict[str, Float]
     not_used: int
@@ -206,7 +218,8 @@ def measured(scans: Scans, nerves: Nerves, methods: Sequence[str], n_draws: int)
             scans.first_seed // 100, scans.acceleration, nerves.diameter_mm, draw, *notes, file=sys.stderr, flush=True
         )
     stacks = {method: np.stack(each) for method, each in found.items()}
-    return Case(nerves, contrast, scans.noise, multiple, stacks, not_used)
+    possible = scans.possible_d_prime(nerves.alone, contrast)
+    return Case(nerves, contrast, scans.noise, possible, multiple, stacks, not_used)
 
 
 def summary(acceleration: float, diameter_mm: float, cases: list[Case]) -> dict[str, object]:
@@ -220,6 +233,7 @@ def summary(acceleration: float, diameter_mm: float, cases: list[Case]) -> dict[
         "draws": n_draws,
         "cs_multiples": [case.cs_multiple for case in cases],
         "scans_without_network": sum(case.not_used for case in cases),
+        "largest possible d'": round(float(np.mean([case.possible for case in cases])), 3),
     }
     for observer in ("npw", "cho"):
         mean_of = partial(_mean_d_prime, cases, observer)
