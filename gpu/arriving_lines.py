@@ -20,11 +20,11 @@ class ArrivingLines:
 
     def __init__(self, n_coils: int, n_columns: int, device: torch.device) -> None:
         """Make ready for lines `(n_coils, n_columns)`."""
-        self._on_gpu = device.type == "cuda"
+        on_gpu = device.type == "cuda"
         self._device = device
         shape = (LINES_IN_BLOCK, n_coils, n_columns)
-        self._stages = [torch.empty(shape, dtype=torch.complex64, pin_memory=self._on_gpu) for _ in range(N_STAGES)]
-        self._stream = torch.cuda.Stream(device) if self._on_gpu else None
+        self._stages = [torch.empty(shape, dtype=torch.complex64, pin_memory=on_gpu) for _ in range(N_STAGES)]
+        self._stream = torch.cuda.Stream(device) if on_gpu else None
         self._gone: list[torch.cuda.Event | None] = [None] * N_STAGES
         self._blocks: list[Tensor] = []
         self._lines: list[int] = []
@@ -71,7 +71,7 @@ class ArrivingLines:
 
     def _send(self, n: int) -> None:
         """Send the first n lines of the memory that is being filled."""
-        which = self._which
+        which = self._which  # of the memory, before there is one block more
         here: AbstractContextManager[object] = (
             nullcontext() if self._stream is None else torch.cuda.stream(self._stream)
         )
