@@ -13,9 +13,9 @@ g-factor 1). Observers know the place and its background: from every window the 
 of all places given back. NPW: the nerve as the scan's band shows it; CHO: 5 Laguerre-Gauss channels, 2.2 diameters wide.
 
 Prints for each acceleration and diameter the largest d' that is possible (of an observer of the raw data who knows everything
-but whether there is a nerve: d'² = 2 ‖s‖², s its whitened data, noise E|n|² = 1), d' (mean over the knees), the ratio of dl to cs
-with the 90 % interval of a bootstrap over draws, and for NPW the part of the contrast that is kept and the noise that it must be
-seen in (in the contrast's units).
+but whether there is a nerve: d'² = 2 ‖s‖², s its whitened data, noise E|n|² = 1; no image lets a reader find more), d' (mean over
+the knees), the ratio of dl to cs with the 90 % interval of a bootstrap over draws, and for NPW the part of the contrast that is
+kept and the noise that it must be seen in (in the contrast's units).
 """
 
 from __future__ import annotations

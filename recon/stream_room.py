@@ -9,7 +9,7 @@ from knerve.recon.stream_errors import NotStreamableError
 from knerve.recon.stream_outline import Outline
 
 MEMORY_SHARE = 0.5  # of what is free may go into readouts that wait
-GPU_SHARE = 0.125  # of the memory of a GPU, for readouts that are sent there before their slice is complete
+GPU_SHARE = 0.125  # of the free memory of a GPU, for readouts that are sent there before their slice is complete
 BYTES_PER_SAMPLE = 8
 
 
