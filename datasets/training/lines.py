@@ -13,6 +13,7 @@ LINES = {"spread": 0.55, "free": 0.25, "regular": 0.2}  # share of the scans
 LIMITED = 0.3  # share of the spread ones whose gaps are limited
 GAP = (1.7, 5.0)  # these, in mean ones
 MOST_REGULAR = 5
+STEEPEST = 2.5  # density power of spread lines; flat densities are drawn more often
 
 
 def training_lines(n_y: int, most: float, random: np.random.Generator) -> tuple[Tensor, tuple[int, int]]:
@@ -33,7 +34,7 @@ def training_lines(n_y: int, most: float, random: np.random.Generator) -> tuple[
         n_y,
         n_lines,
         n_calibration=n_calibration,
-        density_power=random.uniform(0.0, 2.5),
+        density_power=STEEPEST * random.uniform(0.0, 1.0) ** 1.5,
         largest_gap=gap,
         seed=int(random.integers(2**31)),
     )

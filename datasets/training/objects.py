@@ -20,6 +20,10 @@ Float32 = NDArray[np.float32]
 
 SMALLEST, LARGEST = 480, 640  # points along a side
 PIXEL_MM = 0.27  # of what has no size of its own
+INVERTED = 0.15  # part of the objects whose darker half has the opposite sign, as magnetisation inverted before
+BLEND = 0.1  # of the brightest: around where the sign changes there is less signal
+ROUGH = 0.2  # part of the objects with a phase that changes within a few pixels
+FINEST_PHASE = (12, 40)  # places along a side where it is random
 
 
 @dataclass(frozen=True)
@@ -62,6 +66,8 @@ def training_object(source: Source, random: np.random.Generator) -> tuple[Tensor
         picture = picture * _body(picture.shape, random)
     if random.random() < 0.5:
         picture = picture[::-1]
+    if random.random() < INVERTED:
+        picture = _partly_inverted(picture, random)
     return torch.from_numpy(np.ascontiguousarray(picture)) * _phase(picture.shape, random), pixel_mm
 
 
@@ -71,10 +77,21 @@ def smooth_noise(shape: tuple[int, ...], knots: int, random: np.random.Generator
     return interpolate(values, tuple(shape), mode="bicubic", align_corners=True)[0, 0].to(torch.float32)
 
 
+def _partly_inverted(picture: Float32, random: np.random.Generator) -> Float32:
+    """The picture (y, x) with what is darker than a brightness drawn turned negative."""
+    seen = picture[picture > 0]
+    if len(seen) == 0:
+        return picture
+    brightest, level = np.quantile(seen, [0.99, random.uniform(0.2, 0.6)])
+    return np.asarray(picture * np.clip((picture - level) / (BLEND * brightest), -1, 1), np.float32)
+
+
 def _phase(shape: tuple[int, ...], random: np.random.Generator) -> Tensor:
     angle = random.uniform(0, 1.0) * smooth_noise(shape, 3, random) + random.uniform(0, 0.4) * smooth_noise(
         shape, 8, random
     )
+    if random.random() < ROUGH:
+        angle += random.uniform(0, 0.5) * smooth_noise(shape, int(random.integers(*FINEST_PHASE)), random)
     return torch.polar(torch.ones_like(angle), angle + float(random.uniform(0, 2 * math.pi)))
 
 

@@ -33,7 +33,7 @@ LEAST_FILLED = 0.15  # part of a strip that must hold signal
 SETTINGS = starting_settings(Settings(map_sets=1, snr_map="none"))
 INSERTS = (15, 60)  # weak structures in a strip
 INSERT_SIZE = (0.6, 1.1)  # standard deviation, pixels
-INSERT_STRENGTH = (1.5, 6.0)  # noise standard deviations
+INSERT_STRENGTH = (0.7, 5.0)  # noise standard deviations; weak ones as often as strong ones
 LONGEST_INSERT = 4.0  # length over width
 
 
@@ -161,7 +161,8 @@ def _insert(scan: TrainingScan, noise: Tensor, random: np.random.Generator) -> t
         dy = torch.arange(n_y)[columns][None] - y + random.uniform(-0.5, 0.5)
         along, across = math.cos(turn) * dx + math.sin(turn) * dy, math.cos(turn) * dy - math.sin(turn) * dx
         spot = torch.exp(-((along / stretch).square() + across.square()) / (2 * sd**2))
-        amplitude = random.choice([-1, 1]) * random.uniform(*INSERT_STRENGTH) * float(noise[x, y]) / 2**0.5
+        strength = math.exp(random.uniform(*np.log(INSERT_STRENGTH)))
+        amplitude = random.choice([-1, 1]) * strength * float(noise[x, y]) / 2**0.5
         phase = scan.truth[x, y] / scan.truth[x, y].abs().clamp(min=1e-6)
         insert[rows, columns] += amplitude * spot * phase
     return insert, places

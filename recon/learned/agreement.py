@@ -3,9 +3,9 @@
     argmin ‖A x - y‖² + λ ‖x - z‖²  =  z + (Aᴴ A + λ)⁻¹ e,     e = Aᴴ y - Aᴴ A z
 
 As in MoDL (Aggarwal et al. 2019, doi:10.1109/TMI.2018.2865356), but λ is neither learned nor set. The larger it is, the more
-stays of the proposal z. The largest with which ‖A x - y‖² is at most that of compressed sensing, which follows the noise,
-and 4 % of the noise's energy is found (a discrepancy principle, Morozov 1966) and halved, for what is weak. Errors of the
-sensitivities, which no image explains, do not pull x into the noise.
+stays of the proposal z. The largest up to 10 is taken with which ‖A x - y‖² is at most that of compressed sensing, which follows
+the noise (a discrepancy principle, Morozov 1966). Errors of the sensitivities, which no image explains, do not pull x into the
+noise.
 
 A Krylov space of e holds that image for every λ at once.
 """
@@ -23,8 +23,6 @@ from knerve.recon.learned.krylov import KrylovSpace, krylov_space
 from knerve.recon.learned.problem import Normal
 
 LEAST_WEIGHT, MOST_WEIGHT = 0.1, 10.0
-EXTRA = 0.04  # of the energy of the noise: a third of what compressed sensing takes of it
-CAUTION = 0.5  # of λ: weak structures keep a sixth more of their contrast, errors grow by less than 1 %
 BISECTIONS = 16
 
 
@@ -65,7 +63,7 @@ class _Change(Function):
         n_iterations: int,
     ) -> Tensor:
         space = krylov_space(normal, missing, n_iterations)
-        weight = CAUTION * agreeing_weight(space, surplus)
+        weight = agreeing_weight(space, surplus)
         context.save_for_backward(weight)
         context.normal, context.n_iterations = normal, n_iterations
         return space.solution(weight)

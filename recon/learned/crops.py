@@ -54,18 +54,18 @@ class Crops:
 
 
 def crops_of(samples: list[TrainingSample], size: tuple[int, int], random: np.random.Generator) -> Crops:
-    """One crop of each sample, of any phase and mirrored or not."""
+    """One crop of each sample, mirrored or not, its phases reversed or not; their mean means nothing to the networks."""
     rows = [_crop(sample, size, random) for sample in samples]
     return Crops(**{name: torch.stack([row[name] for row in rows]) for name in rows[0]})
 
 
 def _crop(sample: TrainingSample, size: tuple[int, int], random: np.random.Generator) -> dict[str, Tensor]:
     place = _filled_place(sample.weight, size, random)
-    phase = torch.polar(torch.ones(()), torch.tensor(random.uniform(0, 2 * math.pi), dtype=torch.float32))
+    reverse = torch.conj_physical if random.random() < 0.5 else torch.clone
     mirrored = [dim for dim in (0, 1) if random.random() < 0.5]
     shown = torch.full_like(sample.weight, math.nan)
     shown[sample.places[:, 0], sample.places[:, 1]] = sample.gains
-    row = {name: phase * getattr(sample, name)[place] for name in IMAGES}
+    row = {name: reverse(getattr(sample, name)[place]) for name in IMAGES}
     row |= {"noise": sample.noise[place], "weight": sample.weight[place], "gains": shown[place]}
     return {name: values.flip(mirrored) for name, values in row.items()}
 

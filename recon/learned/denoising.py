@@ -5,6 +5,9 @@
 In units of its noise any image is a fully sampled scan of one coil with equal sensitivity everywhere, so the network refines the
 wavelet solution of that scan. The step of data consistency that ends a reconstruction is left out: where every line was read it
 would bring the noise back.
+
+The network tells noise from structure by what lies across the phase, too. Magnitude images have lost that part of their noise, so
+one is drawn for them from a fixed seed, and taken away again: networks change nothing of it.
 """
 
 from __future__ import annotations
@@ -29,6 +32,7 @@ from knerve.recon.methods import cs
 from knerve.recon.regularisation import typical_signal
 from knerve.recon.settings import Settings
 
+SEED = 0  # of the noise that magnitude images have lost
 SIGNAL = (2.0, 400.0)  # typical signal over complex noise: where it was measured to be better than wavelets
 
 
@@ -66,7 +70,9 @@ def denoised(image: Tensor, noise: Tensor, settings: Settings, model: Unrolled |
     known = noise > 0
     unit = (2**0.5 * noise).clamp(min=1e-30)  # of complex noise
     scaled = torch.where(known, image / unit, 0)
-    columns = scaled.T.contiguous()[None, :, None]
+    is_real = not bool(image.imag.any())
+    whole = scaled + 1j * known * _lost_noise(scaled) if is_real else scaled
+    columns = whole.T.contiguous()[None, :, None]
     maps = torch.ones(1, columns.shape[1], 1, 1, columns.shape[-1], dtype=torch.complex64, device=image.device)
     encoding = CartesianEncoding(maps, torch.ones(1, columns.shape[-1], dtype=torch.int32, device=image.device))
     start = cs(encoding, columns, settings)
@@ -74,10 +80,12 @@ def denoised(image: Tensor, noise: Tensor, settings: Settings, model: Unrolled |
     unused = NO_WEIGHTS if model is None else _outside(columns, image)
     result = start[0, :, 0]
     if model is not None and unused is None:
-        problem = Problem(columns[:, :, 0], start[:, :, 0], torch.ones_like(columns[0, :, 0].real), columns.numel())
+        problem = Problem(columns[:, :, 0], start[:, :, 0], torch.ones_like(columns[0, :, 0].real))
         with torch.no_grad(), fast_convolutions(image.device):
             *_, refined, _consistent = on_device(model, image.device)(problem, normal_of_slice(encoding, 0))
         result = refined[0]
+    if is_real:
+        result = result.real.to(result.dtype)
     result, held = bounded(result.T, scaled, torch.ones_like(noise))
     moved = 2**0.5 * (result - scaled).abs() * known
     return Denoised(torch.where(known, result * unit, image), moved, held & known, unused)
@@ -97,6 +105,12 @@ def residual_correlation(before: Tensor, after: Tensor, noise: Tensor) -> float:
         scale = (a.abs().square().sum() * b.abs().square().sum()).sqrt().clamp(min=1e-30)
         found.append(float((a * b.conj()).real.sum() / scale))
     return sum(found) / len(found)
+
+
+def _lost_noise(image: Tensor) -> Tensor:
+    """Noise of one real part, float32, shaped as the image, whose complex noise is 1."""
+    generator = torch.Generator().manual_seed(SEED)
+    return torch.randn(image.shape, generator=generator).to(image.device) / 2**0.5
 
 
 def _outside(columns: Tensor, image: Tensor) -> str | None:

@@ -1,6 +1,7 @@
 """What training makes small: the error against the truth, and what is lost of weak structures.
 
     error    ½ ‖x - x₀‖₂ / ‖x_cs - x₀‖₂  +  ½ ‖x - x₀‖₁ / ‖x_cs - x₀‖₁         below 1: better than compressed sensing
+             of what lies along the phase of the image around; networks change nothing else
     response of the twin with weak structures more, at each of them: gain = Re⟨d, x' - x⟩ / ⟨d, d⟩
     loss     mean over the structures of (gain of compressed sensing + 0.1 - gain)₊²       only too little is punished
 
@@ -12,6 +13,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from knerve.recon.learned.unrolled import local_phase
+
 WANTED_MORE = 0.1  # gain than that of compressed sensing
 REACH = 3  # pixels around a structure
 SMALLEST = 1e-12
@@ -19,7 +22,8 @@ SMALLEST = 1e-12
 
 def relative_error(image: Tensor, truth: Tensor, start: Tensor, weight: Tensor) -> Tensor:
     """The error loss of images (batch, x, y), weighted with `weight (batch or 1, x, y)`."""
-    error, before = (weight * (each - truth) for each in (image, start))
+    turned_back = weight * local_phase(start).conj()
+    error, before = ((turned_back * (each - truth)).real for each in (image, start))
     square = ((_power(error) + SMALLEST) / _power(before).clamp(min=SMALLEST)).sqrt().mean()
     absolute = (_size(error) / _size(before).clamp(min=SMALLEST)).mean()
     return (square + absolute) / 2
@@ -50,9 +54,9 @@ def gains(response: Tensor, insert: Tensor, places: Tensor) -> Tensor:
 
 
 def _power(images: Tensor) -> Tensor:
-    return torch.view_as_real(images).square().sum((1, 2, 3))
+    return images.square().sum((1, 2))
 
 
 def _size(images: Tensor) -> Tensor:
     """Sum of magnitudes; smooth at 0, where the root has no gradient."""
-    return (torch.view_as_real(images).square().sum(-1) + SMALLEST).sqrt().sum((1, 2))
+    return (images.square() + SMALLEST).sqrt().sum((1, 2))

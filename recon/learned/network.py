@@ -3,7 +3,7 @@
     pixel-unshuffle by 2  ->  3 x 3  ->  residual blocks at 1/2, 1/4 and 1/8 of the resolution  ->  3 x 3  ->  pixel-shuffle
 
 Without biases and normalisation no brightness and no noise level lies outside of what was trained (Mohan et al. 2020,
-arXiv:1906.05478). Complex images are two channels; a noise map is one more.
+arXiv:1906.05478). Complex images are two channels; a noise map is one more. What comes out is real.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 UNSHUFFLE = 2
-N_PARTS = 2  # real and imaginary
+NO_SIGNAL = 1e-12
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class ResidualBlock(nn.Module):
 
 
 class ResidualUNet(nn.Module):
-    """Channels (batch, input, x, y) of any size to a correction (batch, 2, x, y), zero before training."""
+    """Channels (batch, input, x, y) of any size to a correction (batch, x, y), zero before training."""
 
     def __init__(self, architecture: Architecture) -> None:
         super().__init__()
@@ -67,7 +67,7 @@ class ResidualUNet(nn.Module):
         self.up_middle = _blocks(middle, decoder[1])
         self.from_middle = nn.ConvTranspose2d(middle, fine, 2, stride=2, bias=False)
         self.up_fine = _blocks(fine, decoder[0])
-        self.tail = nn.Conv2d(fine, N_PARTS * UNSHUFFLE**2, 3, padding=1, bias=False)
+        self.tail = nn.Conv2d(fine, UNSHUFFLE**2, 3, padding=1, bias=False)
         nn.init.zeros_(self.tail.weight)
 
     def forward(self, channels: Tensor) -> Tensor:
@@ -81,7 +81,7 @@ class ResidualUNet(nn.Module):
         middle = self.up_middle(middle + self.from_coarse(coarse))
         fine = self.up_fine(fine + self.from_middle(middle))
         correction: Tensor = functional.pixel_shuffle(self.tail(fine), UNSHUFFLE)
-        return correction[..., :n_x, :n_y]
+        return correction[:, 0, :n_x, :n_y]
 
 
 def as_channels(image: Tensor) -> Tensor:
@@ -92,6 +92,11 @@ def as_channels(image: Tensor) -> Tensor:
 def as_complex(channels: Tensor) -> Tensor:
     """The way back."""
     return torch.view_as_complex(channels.movedim(1, -1).contiguous())
+
+
+def phase_of(image: Tensor) -> Tensor:
+    """Phase factors x / |x| of a complex image; 0 where there is nothing."""
+    return image / image.abs().clamp(min=NO_SIGNAL)
 
 
 def _blocks(width: int, n: int) -> nn.Sequential:

@@ -22,23 +22,15 @@ class Problem:
         right: Aᴴ y / n, (batch, x, y) complex64.
         start: compressed sensing, where the network starts, same shape.
         noise: float32, (x, y): standard deviation of the complex noise in the linear solution.
-        noise_energy: ‖A x - y‖² that noise alone makes, over n.
     """
 
     right: Tensor
     start: Tensor
     noise: Tensor
-    noise_energy: float
 
     def scaled(self, factor: float) -> Problem:
         """The same in other units."""
-        return Problem(factor * self.right, factor * self.start, factor * self.noise, factor**2 * self.noise_energy)
-
-
-def n_samples(maps: Tensor, power: Tensor) -> int:
-    """Sampled values of the columns and coils that see anything; `maps (x, coil, y)`, `power (y)` as of `PlainNormal`."""
-    seen = (maps != 0).any(2)
-    return int(seen.sum()) * int((power > 0).sum())
+        return Problem(factor * self.right, factor * self.start, factor * self.noise)
 
 
 @dataclass(frozen=True)

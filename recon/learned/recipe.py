@@ -43,7 +43,7 @@ class Recipe:
     first_rate: float = 0.008
     second_rate: float = 0.0001
     falling_steps: int = 10000
-    response_weight: float = 0.4
+    response_weight: float = 0.3
     intermediate_weight: float = 0.1
     averaging: float = 0.995
     reduced: bool = True
@@ -60,7 +60,7 @@ class Recipe:
 
 
 CPU = Recipe()
-"""CPU: less than two hours on one core, while another simulates."""
+"""CPU: less than two hours on two cores."""
 
 GPU = Recipe(
     architecture=Architecture(widths=(48, 96, 128), encoder_blocks=(1, 1, 2), n_steps=3),

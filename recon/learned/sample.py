@@ -14,7 +14,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from knerve.recon.learned.problem import PlainNormal, Problem, n_samples
+from knerve.recon.learned.problem import PlainNormal, Problem
 
 HALF = ("folded", "unfolded", "twin_start", "twin_folded", "twin_unfolded", "insert")
 
@@ -75,8 +75,7 @@ class TrainingSample:
     @property
     def problem(self) -> Problem:
         """The problem, as a batch of one."""
-        energy = float(n_samples(self.maps[..., 0], self.power))  # every line was read once
-        return Problem(self.right[None], self.start[None], self.noise, energy)
+        return Problem(self.right[None], self.start[None], self.noise)
 
     def pair(self) -> Problem:
         """The problem and its twin, as a batch of two."""

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from knerve.recon.encoding import CartesianEncoding
 from knerve.recon.learned.krylov import KrylovSpace, krylov_space
-from knerve.recon.learned.problem import Normal, Problem, n_samples
+from knerve.recon.learned.problem import Normal, Problem
 from knerve.recon.learned.unrolled import UNFOLDING_ITERATIONS, UNFOLDING_WEIGHT
 from knerve.recon.regularisation import largest_count
 
@@ -28,8 +28,7 @@ def problem_of_slice(
         s: which slice.
     """
     averages = largest_count(encoding)[s]
-    energy = n_samples(encoding.maps[s, :, 0], encoding.counts[s]) / float(averages)
-    return Problem((right_side[s] / averages)[:, 0][None], classical[s, :, 0][None], noise[s, :, 0], energy)
+    return Problem((right_side[s] / averages)[:, 0][None], classical[s, :, 0][None], noise[s, :, 0])
 
 
 @dataclass(frozen=True)

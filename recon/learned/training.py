@@ -139,13 +139,15 @@ class Trainer:
         return True
 
     def validation_error(self) -> float:
-        """Root mean square error over that of compressed sensing, in the geometric mean over the validation samples."""
+        """Root mean square error of magnitudes over that of compressed sensing, geometric mean over the validation samples."""
         total, numbers = 0.0, range(self.n_validation)
         for number in numbers:
             sample = self.samples.one(number).to(self.device)
             with torch.no_grad(), self._precision():
                 image = self._shown(sample)
-            error, before = ((sample.weight * (each - sample.truth)).norm() for each in (image, sample.start))
+            error, before = (
+                (sample.weight * (each.abs() - sample.truth.abs())).norm() for each in (image, sample.start)
+            )
             total += math.log(float(error / before))
         return math.exp(total / len(numbers))
 

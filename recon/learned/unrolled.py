@@ -2,12 +2,14 @@
 
     x₀ = compressed sensing
     e = Aᴴ y - Aᴴ A x,   d = (Aᴴ A + 0.05)⁻¹ e          what the data say against x, folded and unfolded
-    x ← x + D_k(x - blurred x, d, e, noise)             k = 1 ... K
+    x ← x + φ D_k(φ* (x - blurred x), φ* d, φ* e, noise)      φ: phase of blurred x,   D_k real,   k = 1 ... K
     x ← x + (Aᴴ A + λ)⁻¹ (Aᴴ y - Aᴴ A x)                 soft data consistency, about as good as that of x₀: `agreement.py`
 
 d still holds every weak structure that shrinkage took for noise, together with the noise; the noise map tells D how much of it
-there is at each place. A network sees its neighbourhood only, and aliasing comes from far away: what is left of it after D₁ shows
-in the next d.
+there is at each place. Turned by the phase around it the object is nearly real, so a network need not learn every phase. It
+changes only what lies along that phase, which magnitudes show: what lies across is mostly noise, but edges have some too
+(relaxation during the echo train, chemical shift), and no network need guess which is which. A network sees some 40 pixels
+around, and aliasing comes from far away: what is left of it after D₁ shows in the next d.
 """
 
 from __future__ import annotations
@@ -16,9 +18,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from knerve.recon.learned.agreement import EXTRA, made_consistent, surplus_of
+from knerve.recon.learned.agreement import made_consistent, surplus_of
 from knerve.recon.learned.consistency import differentiable_solve
-from knerve.recon.learned.network import Architecture, ResidualUNet, as_channels, as_complex
+from knerve.recon.learned.network import Architecture, ResidualUNet, as_channels, as_complex, phase_of
 from knerve.recon.learned.problem import Normal, Problem
 
 FIRST_GAINS = (0.3, 0.3, 0.5, 0.5, 1.0, 1.0, 0.5)  # details are larger than what is wrong with them
@@ -59,7 +61,7 @@ class Unrolled(nn.Module):
             image = self.refined(step, image, d, folded, problem.noise)
             folded = problem.right - normal(image)
             images.append(image)
-        surplus = surplus_of(image - problem.start, before, folded) - EXTRA * problem.noise_energy
+        surplus = surplus_of(image - problem.start, before, folded)
         return [*images, made_consistent(normal, image, folded, surplus, CONSISTENCY_ITERATIONS)]
 
     def refined(self, step: int, image: Tensor, unfolded: Tensor, folded: Tensor, noise: Tensor) -> Tensor:
@@ -72,18 +74,24 @@ class Unrolled(nn.Module):
             folded: e, same shape.
             noise: standard deviation, broadcasts to the same shape.
         """
-        detail = as_channels(image)
-        detail = detail - blurred(detail)
-        parts = [detail, as_channels(unfolded), as_channels(folded), noise.expand(image.shape).unsqueeze(1)]
         box = object_box(noise)
-        channels = torch.cat(parts, dim=1)[:, :, box[0], box[1]]
+        smooth = as_complex(blurred(as_channels(image)))
+        phase = phase_of(smooth[:, box[0], box[1]])
+        images = (image - smooth, unfolded, folded)
+        parts = [as_channels(phase.conj() * each[:, box[0], box[1]]) for each in images]
+        channels = torch.cat([*parts, noise.expand(image.shape)[:, None, box[0], box[1]]], dim=1)
         channels = channels * self.gains[step][:, None, None]
         if not torch.is_grad_enabled():
             channels = channels.contiguous(memory_format=torch.channels_last)
         correction = self.networks[step](channels)
         result = image.clone()
-        result[:, box[0], box[1]] += as_complex(correction.float())
+        result[:, box[0], box[1]] += phase * correction.float()
         return result
+
+
+def local_phase(image: Tensor) -> Tensor:
+    """Phase factors (batch, x, y) of the 9 x 9 pixels around each."""
+    return phase_of(as_complex(blurred(as_channels(image))))
 
 
 def blurred(channels: Tensor) -> Tensor:

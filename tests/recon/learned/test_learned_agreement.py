@@ -4,7 +4,6 @@ import pytest
 import torch
 
 from knerve.recon.learned.agreement import (
-    CAUTION,
     LEAST_WEIGHT,
     MOST_WEIGHT,
     agreeing_weight,
@@ -68,18 +67,15 @@ def test_krylov_space_holds_the_solution_of_every_weight(weight: float) -> None:
     torch.testing.assert_close(space.gain(weights), gained, rtol=1e-2, atol=0.5)
 
 
-def test_a_worse_proposal_is_made_to_fit_better_than_compressed_sensing() -> None:
+def test_a_worse_proposal_is_made_to_fit_as_compressed_sensing_does() -> None:
     data = Data(2)
     classical, proposal = data.truth + 0.5 * data.error, data.truth + data.error.flip(1)
     missing = data.missing(proposal)
     surplus = surplus_of(proposal - classical, data.missing(classical), missing)
     assert bool((surplus > 0).all())
     image = made_consistent(data.normal, proposal, missing, surplus, 4)
-    assert bool((data.misfit(image) < data.misfit(classical)).all())
-    space = krylov_space(data.normal, missing, 4)
-    alike = proposal + space.solution(agreeing_weight(space, surplus))
-    torch.testing.assert_close(data.misfit(alike), data.misfit(classical), rtol=1e-2, atol=0.1)
-    assert bool(((image - proposal).abs() < 2.1 * (alike - proposal).abs().amax()).all())
+    assert bool((data.misfit(proposal) > 1.05 * data.misfit(classical)).all())
+    torch.testing.assert_close(data.misfit(image), data.misfit(classical), rtol=1e-2, atol=0.1)
 
 
 def test_weight_stays_between_its_limits() -> None:
@@ -95,7 +91,7 @@ def test_gradient_is_that_of_the_solution_at_the_weight_found() -> None:
     proposal, classical = data.truth + data.error, data.truth + 0.5 * data.error.flip(1)
     missing = data.missing(proposal).requires_grad_()
     surplus = surplus_of(proposal - classical, data.missing(classical), missing.detach())
-    weight = CAUTION * agreeing_weight(krylov_space(data.normal, missing.detach(), 30), surplus)
+    weight = agreeing_weight(krylov_space(data.normal, missing.detach(), 30), surplus)
     target = torch.view_as_real(data.error.flip(2))
     (torch.view_as_real(made_consistent(data.normal, proposal, missing, surplus, 30)) * target).sum().backward()
     expected = solve(data.normal, weight, data.error.flip(2), 30)

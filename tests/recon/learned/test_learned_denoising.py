@@ -55,6 +55,18 @@ def test_it_comes_nearer_to_the_truth(result: Denoised) -> None:
     assert error(result.image) < 0.6 * error(noisy())
 
 
+def test_a_magnitude_image_is_helped_as_much_as_a_complex_one(result: Denoised) -> None:
+    magnitude = noisy().abs().to(torch.complex64)
+    once, again = (denoised(magnitude, noise_map(), SETTINGS) for _ in range(2))
+    assert torch.equal(once.image, again.image)
+    assert not bool(once.image.imag.any())
+    inside = truth().abs() > 5  # where noise does not raise the magnitude
+    found, of_complex = (
+        float((each.abs() - truth().abs())[inside].square().mean()) for each in (once.image, result.image)
+    )
+    assert found < 1.2 * of_complex
+
+
 def test_no_pixel_leaves_the_bound_and_what_moved_is_told(result: Denoised) -> None:
     moved = (result.image - noisy()).abs() / noise_map()
     assert float(moved.max()) <= BOUND * 1.001

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from knerve.recon.learned.network import Architecture, ResidualUNet, as_channels, as_complex
+from knerve.recon.learned.network import Architecture, ResidualUNet, as_channels, as_complex, phase_of
 from knerve.recon.learned.problem import PlainNormal, Problem
 from knerve.recon.learned.unrolled import Unrolled, object_box
 
@@ -27,7 +27,7 @@ def small_problem(n_x: int = 20, n_coils: int = 4, n_y: int = 30) -> tuple[Probl
     maps = maps / maps.abs().square().sum(1, keepdim=True).sqrt()
     normal = PlainNormal(maps, (torch.rand(n_y, generator=generator) < 0.5).float())
     images = torch.randn(2, 1, n_x, n_y, generator=generator, dtype=torch.complex64)
-    return Problem(30 * images[0], 30 * images[1], torch.full((n_x, n_y), 1.5), n_x * n_y), normal
+    return Problem(30 * images[0], 30 * images[1], torch.full((n_x, n_y), 1.5)), normal
 
 
 def test_no_biases() -> None:
@@ -43,6 +43,21 @@ def test_brightness_scales_through(factor: float) -> None:
         scaled = model(problem.scaled(factor), normal)[-1]
     assert float((image - problem.start).abs().max()) > 0.1
     torch.testing.assert_close(scaled, factor * image, rtol=1e-4, atol=1e-4 * factor)
+
+
+def test_phase_turns_through() -> None:
+    model = awake(Unrolled(SMALL))
+    problem, normal = small_problem()
+    turn = torch.polar(torch.tensor(1.0), torch.tensor(2.0))
+    turned = replace(problem, right=turn * problem.right, start=turn * problem.start)
+    with torch.no_grad():
+        image = model(problem, normal)[-1]
+        torch.testing.assert_close(model(turned, normal)[-1], turn * image, rtol=1e-3, atol=1e-3)
+
+
+def test_phase_of_nothing_is_nothing() -> None:
+    image = torch.tensor([[0, 3j, -1e-3]], dtype=torch.complex64)
+    torch.testing.assert_close(phase_of(image), torch.tensor([[0, 1j, -1]], dtype=torch.complex64))
 
 
 @pytest.mark.parametrize("n_coils", [1, 4, 32])

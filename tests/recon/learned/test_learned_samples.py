@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from knerve.datasets.training import lines
+from knerve.datasets.training import lines, objects
 from knerve.datasets.training.drawn_objects import drawn_object
 from knerve.datasets.training.objects import Source, training_object
 from knerve.datasets.training.samples import STRIP, STRIPS_PER_SCAN, Samples
@@ -97,3 +97,19 @@ def test_objects_have_a_smooth_phase_and_air_around_them(tmp_path: Path):
     assert float(picture[0].abs().max()) == 0
     step = torch.angle(picture[:, 1:] * picture[:, :-1].conj())[picture[:, 1:].abs() * picture[:, :-1].abs() > 0.01]
     assert float(step.abs().max()) < 0.3
+
+
+def test_some_objects_have_parts_of_opposite_sign(tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(objects, "ROUGH", 0.0)
+    magnitudes, n_jumps = [], []
+    for share in (0.0, 1.0):
+        monkeypatch.setattr(objects, "INVERTED", share)
+        picture, _ = training_object(Source(tmp_path, 0), np.random.default_rng(5))
+        magnitudes.append(picture.abs())
+        pairs = picture[:, 1:] * picture[:, :-1].conj()
+        n_jumps.append(int((torch.angle(pairs).abs() > 2.8)[pairs.abs() > 1e-4].sum()))
+    assert n_jumps[0] == 0
+    assert n_jumps[1] > 1000
+    change = (magnitudes[0] - magnitudes[1]).abs()  # near the brightness where the sign changes
+    assert float(change.mean() / magnitudes[0].mean()) < 0.2
+    assert float((change < 1e-3).float().mean()) > 0.7

@@ -181,6 +181,14 @@ def test_error_of_the_start_is_one() -> None:
     assert float(relative_error(one.truth[None], one.truth[None], one.start[None], weight)) < 1e-3
 
 
+def test_errors_across_the_phase_do_not_count() -> None:
+    ones = torch.ones(1, 24, 24)
+    truth = 40 * ones * torch.polar(torch.tensor(1.0), torch.tensor(0.7))
+    along, across = (truth + turn * truth / 40 for turn in (1, 1j))
+    errors = [float(relative_error(image, truth, along, ones)) for image in (along, across)]
+    assert errors == [pytest.approx(1.0), pytest.approx(0.0, abs=1e-3)]
+
+
 def test_only_what_is_lost_is_punished() -> None:
     one = sample(1)
     losses = [
