@@ -59,6 +59,7 @@ def test_a_stack_a_real_image_and_one_number_for_the_noise(tmp_path: Path, knerv
     run = knerve("denoise", tmp_path / "stack.npy", "--noise-map", tmp_path / "one.npy", "--out", tmp_path / "out")
     assert run.code == 0, run.err
     assert "the images are real" in run.err
+    assert "was drawn from a fixed seed" in " ".join(run.err.split())
     assert pixels(tmp_path / "out/images.h5").shape == (2, 100, 96)
     with h5py.File(tmp_path / "out/images.h5") as file:
         assert "image_1" not in file["dataset"]

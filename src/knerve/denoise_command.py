@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from knerve.recon.settings import Settings
 
 FORMATS = frozenset({"mrd", "png"})
+OF_MAGNITUDES = (
+    "these are magnitude images, and the network knows complex ones: the part of the noise that they lost was drawn from a "
+    "fixed seed, and taken out again."
+)
 
 
 def register(app: typer.Typer) -> None:
@@ -110,6 +114,8 @@ def _denoised_series(
     notes = noisy.notes + tuple(
         sorted({f"the network was not used: {one.unused}. Wavelet shrinkage alone." for one in found if one.unused})
     )
+    if not bool(noisy.image.imag.any()):
+        notes += (OF_MAGNITUDES,)
     image = torch.stack([one.image.cpu() for one in found])
     images = replace(
         noisy, image=image, noise_level=None, notes=(*notes, _sentence(facts)), settings=settings.as_dict()
