@@ -1,6 +1,7 @@
 """The precision of the convolutions in use: bfloat16 where the processor multiplies it natively, which is twice as fast.
 
-On a digital knee (T2, R = 3) that moves an image by 0.001 noise standard deviations (root mean square) and no pixel by more than 0.03.
+On a digital knee (T2, R = 3) that moves an image by 0.001 noise standard deviations (root mean square), no pixel by more than
+0.03.
 """
 
 from __future__ import annotations
