@@ -7,7 +7,7 @@ import torch
 
 from knerve.recon.learned.network import Architecture, ResidualUNet, as_channels, as_complex, phase_of
 from knerve.recon.learned.problem import PlainNormal, Problem
-from knerve.recon.learned.unrolled import Unrolled, object_box
+from knerve.recon.learned.unrolled import Unrolled, local_phase, object_box
 
 SMALL = Architecture(widths=(4, 6, 8), n_steps=2)
 
@@ -53,6 +53,16 @@ def test_phase_turns_through() -> None:
     with torch.no_grad():
         image = model(problem, normal)[-1]
         torch.testing.assert_close(model(turned, normal)[-1], turn * image, rtol=1e-3, atol=1e-3)
+
+
+def test_nothing_changes_across_the_local_phase() -> None:
+    model = awake(Unrolled(SMALL))
+    problem, _ = small_problem()
+    with torch.no_grad():
+        image = model.refined(0, problem.start, problem.right, problem.right, problem.noise)
+    change = (image - problem.start) * local_phase(problem.start).conj()
+    assert float(change.real.abs().max()) > 0.1
+    torch.testing.assert_close(change.imag, torch.zeros_like(change.imag), rtol=0, atol=1e-4)
 
 
 def test_phase_of_nothing_is_nothing() -> None:
