@@ -5,8 +5,10 @@
 5 % of the lines outside the calibration centre are left out, images are made from the rest, and the lines are predicted from
 them: error over the measured lines (`recon/learned/maps/held_out.py`), for several choices of lines. Noise in the lines that are
 predicted sets a floor, given beside it. Sets that have all lines are thinned out first, to each of the accelerations by several
-patterns of variable density; others are taken as they are. What is not there, or what dl does not take on, is skipped and said,
-with the reason. Compressed sensing has its automatic weight; dl and it predict the same lines.
+patterns of variable density, and their magnitudes are also compared with SENSE of all lines, in the object: `NRMSE to all lines`,
+means over slices and patterns (the reference has noise of its own). Other sets are taken as they are. What is not there, or what
+dl does not take on, is skipped and said, with the reason. Compressed sensing has its automatic weight; dl and it predict the same
+lines.
 
 | set | what |
 |---|---|
@@ -30,12 +32,14 @@ import numpy as np
 import torch
 from brain_vs_bart import whitened_brain
 
+from knerve.bench.source import BRIGHT, filled
 from knerve.datasets.reading import read_raw
 from knerve.recon.errors import KnerveError
 from knerve.recon.learned.maps.held_out import HeldOut, held_out_check
 from knerve.recon.learned.maps.prepared import prepared_slices
 from knerve.recon.learned.maps.refit import Refit
 from knerve.recon.pipeline import reconstruct
+from knerve.recon.quality import fitted, nrmse
 from knerve.recon.scan import Frame, Grid, Noise, RawScan
 from knerve.recon.settings import Settings
 from knerve.sequences.sampling import variable_density
@@ -43,6 +47,7 @@ from knerve.sequences.sampling import variable_density
 Row = dict[str, object]
 
 DL = Settings(method="dl", snr_map="none")
+SENSE = Settings(method="sense", snr_map="none")
 REFITS = {"dl": Refit(DL, "dl"), "cs": Refit(Settings(method="cs", snr_map="none"), "cs")}
 N_CALIBRATION = 24
 THINNED_BELOW = 1.4  # acceleration
@@ -84,7 +89,21 @@ def rows_of(path: Path, read: Callable[[Path], RawScan], arguments: argparse.Nam
         return
     for acceleration in arguments.accelerations:
         scans = [thinned(scan, acceleration, pattern) for pattern in range(arguments.patterns)]
-        yield {"patterns": arguments.patterns} | _row(scans, arguments.choices // arguments.patterns)
+        row = _row(scans, arguments.choices // arguments.patterns)
+        more = {} if "skipped" in row else {"NRMSE to all lines": to_all_lines(scan, scans)}
+        yield {"patterns": arguments.patterns} | row | more
+
+
+def to_all_lines(scan: RawScan, thinned_scans: list[RawScan]) -> dict[str, float]:
+    """Errors of magnitudes by method, mean over the scans."""
+    truth = reconstruct(scan, SENSE).magnitude.numpy()
+    insides = [filled(each > BRIGHT * np.percentile(each, 99.5)) for each in truth]
+    errors: dict[str, list[float]] = {name: [] for name in REFITS}
+    for each, (name, refit) in product(thinned_scans, REFITS.items()):
+        images = reconstruct(each, refit.settings).magnitude.numpy()
+        for image, expected, inside in zip(images, truth, insides, strict=True):
+            errors[name].append(nrmse(fitted(image, expected, inside), expected, inside))
+    return {name: round(float(np.mean(found)), 4) for name, found in errors.items()}
 
 
 def _row(scans: list[RawScan], n_choices: int) -> Row:
