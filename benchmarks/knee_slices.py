@@ -15,7 +15,7 @@ from knee_contrasts import T2, one_slice
 from numpy.typing import NDArray
 from torch import Tensor
 
-from knerve.bench.source import BRIGHT, filled
+from knerve.bench.source import inside_of
 from knerve.datasets.knee import digital_knee
 from knerve.datasets.reading import read_raw
 from knerve.datasets.simulate import simulate
@@ -65,7 +65,7 @@ class KneeSlice:
 
     def error(self, image: NDArray[np.float32]) -> float:
         """NRMSE of a magnitude image (y, x) in the leg, after one real scale factor."""
-        inside = filled(self.truth > BRIGHT * np.percentile(self.truth, 99.5))
+        inside = inside_of(self.truth)
         found, expected = image[inside], self.truth[inside]
         scale = np.vdot(found, expected) / np.vdot(found, found)
         return float(np.linalg.norm(scale * found - expected) / np.linalg.norm(expected))

@@ -32,7 +32,7 @@ from method_images import best_multiple, images_of
 from numpy.typing import NDArray
 from scipy.ndimage import binary_erosion
 
-from knerve.bench.source import BRIGHT, filled
+from knerve.bench.source import inside_of
 from knerve.recon.quality import fitted
 from knerve.recon.recognition import alarm_threshold, hallucination_rate, matched_filter
 
@@ -89,7 +89,7 @@ def alarms_of(knee: KneeSlice, acceleration: float, snr: float, seeds: Sequence[
         fov / n for fov, n in zip(knee.scan.grid.recon_fov_mm, knee.scan.grid.recon_matrix, strict=True)
     )
     pattern = nerve_pattern(DIAMETER_MM, (knee.truth.shape[0], knee.truth.shape[1]), (pixel_x, pixel_y))
-    leg = filled(knee.truth > BRIGHT * np.percentile(knee.truth, 99.5))
+    leg = inside_of(knee.truth)
     inner = binary_erosion(leg, iterations=FROM_THE_EDGE)
     multiple = best_multiple(knee.at(acceleration, snr, seeds[0]), knee.truth, leg)
     amplitudes: dict[str, list[Float]] = {method: [] for method in METHODS}

@@ -12,7 +12,7 @@ from knee_contrasts import T2, one_slice
 from knee_slices import HEIGHTS_MM, SIMULATED_SNR, KneeSlice, knee_slice
 from numpy.typing import NDArray
 
-from knerve.bench.source import BRIGHT, filled
+from knerve.bench.source import inside_of
 from knerve.datasets.knee import digital_knee
 from knerve.datasets.slice_stack import scan_grid, slice_stack
 from knerve.demo_nerves import is_seen, middle_of, pattern
@@ -106,7 +106,7 @@ def nerve_slice(seed: int, contrast: str = T2) -> NerveSlice:
         share = np.mean([knee.nerve_fraction(name, plane.shifted(depth), x_mm, y_mm) for depth in depths], axis=0)
         if is_seen(share):
             shares[name] = _one_piece(np.asarray(share, np.float32))
-    inside = filled(slice_.truth > BRIGHT * np.percentile(slice_.truth, 99.5))
+    inside = inside_of(slice_.truth)
     return NerveSlice(slice_, shares, grid.pixel_mm, inside)
 
 

@@ -31,8 +31,9 @@ from pathlib import Path
 import numpy as np
 import torch
 from brain_vs_bart import whitened_brain
+from numpy.typing import NDArray
 
-from knerve.bench.source import BRIGHT, filled
+from knerve.bench.source import inside_of
 from knerve.datasets.reading import read_raw
 from knerve.recon.errors import KnerveError
 from knerve.recon.learned.maps.held_out import HeldOut, held_out_check
@@ -45,6 +46,7 @@ from knerve.recon.settings import Settings
 from knerve.sequences.sampling import variable_density
 
 Row = dict[str, object]
+Float = NDArray[np.float32]
 
 DL = Settings(method="dl", snr_map="none")
 SENSE = Settings(method="sense", snr_map="none")
@@ -87,19 +89,19 @@ def rows_of(path: Path, read: Callable[[Path], RawScan], arguments: argparse.Nam
     if scan.acceleration >= THINNED_BELOW:
         yield _row([scan], arguments.choices)
         return
+    truth = reconstruct(scan, SENSE).magnitude.numpy()
     for acceleration in arguments.accelerations:
         scans = [thinned(scan, acceleration, pattern) for pattern in range(arguments.patterns)]
         row = _row(scans, arguments.choices // arguments.patterns)
-        more = {} if "skipped" in row else {"NRMSE to all lines": to_all_lines(scan, scans)}
+        more = {} if "skipped" in row else {"NRMSE to all lines": to_all_lines(truth, scans)}
         yield {"patterns": arguments.patterns} | row | more
 
 
-def to_all_lines(scan: RawScan, thinned_scans: list[RawScan]) -> dict[str, float]:
-    """Errors of magnitudes by method, mean over the scans."""
-    truth = reconstruct(scan, SENSE).magnitude.numpy()
-    insides = [filled(each > BRIGHT * np.percentile(each, 99.5)) for each in truth]
+def to_all_lines(truth: Float, scans: list[RawScan]) -> dict[str, float]:
+    """Errors by method of magnitudes beside the truth (slice, y, x), mean over slices and scans."""
+    insides = [inside_of(each) for each in truth]
     errors: dict[str, list[float]] = {name: [] for name in REFITS}
-    for each, (name, refit) in product(thinned_scans, REFITS.items()):
+    for each, (name, refit) in product(scans, REFITS.items()):
         images = reconstruct(each, refit.settings).magnitude.numpy()
         for image, expected, inside in zip(images, truth, insides, strict=True):
             errors[name].append(nrmse(fitted(image, expected, inside), expected, inside))

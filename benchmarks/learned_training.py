@@ -23,6 +23,7 @@ import tempfile
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -33,8 +34,12 @@ from knerve.recon.learned.recipe import CPU
 from knerve.recon.learned.training import Trainer
 from knerve.train_command import SCANS_PER_KNEE_SLICE
 
-VARIANTS = ("chosen", "fast", "float32", "adam")
-ADAM_RATE = 8e-4
+VARIANTS: dict[str, dict[str, Any]] = {  # what differs in the recipe
+    "chosen": {},
+    "fast": {"first_rate": 2.5 * CPU.first_rate},
+    "float32": {"reduced": False},
+    "adam": {"first_rate": 8e-4},
+}
 
 
 def main() -> None:
@@ -42,7 +47,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("samples", type=Path)
     parser.add_argument("--steps", type=int, default=500)
-    parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=VARIANTS)
+    parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS))
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     source = Source(arguments.samples, math.ceil(CPU.n_scans / SCANS_PER_KNEE_SLICE))
@@ -53,13 +58,8 @@ def main() -> None:
 
 def trained(name: str, samples: Samples, n_steps: int) -> dict[str, float]:
     """What a short first stage of this variant comes to."""
-    recipe = replace(CPU, first_steps=n_steps, second_steps=0, falling_steps=n_steps, averaging=0.98)
-    if name == "fast":
-        recipe = replace(recipe, first_rate=2.5 * recipe.first_rate)
-    if name == "float32":
-        recipe = replace(recipe, reduced=False)
-    if name == "adam":
-        recipe = replace(recipe, first_rate=ADAM_RATE)
+    short = replace(CPU, first_steps=n_steps, second_steps=0, falling_steps=n_steps, averaging=0.98)
+    recipe = replace(short, **VARIANTS[name])
     with tempfile.TemporaryDirectory() as folder:
         trainer = Trainer(recipe, samples, Path(folder))
         if name == "adam":
@@ -76,9 +76,7 @@ def weak_structures(trainer: Trainer) -> dict[str, float]:
     shown, before = [], []
     for number in range(trainer.n_validation):
         sample = trainer.samples.one(number)
-        start = torch.stack([sample.start, sample.start + sample.twin_start])
-        folded = torch.stack([sample.folded, sample.folded + sample.twin_folded])
-        unfolded = torch.stack([sample.unfolded, sample.unfolded + sample.twin_unfolded])
+        start, folded, unfolded = sample.with_twin()
         with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=trainer.recipe.reduced):
             image = trainer.averaged.refined(0, start, unfolded, folded, sample.noise)
         shown.append(gains(image[1] - image[0], sample.insert, sample.places))

@@ -20,7 +20,7 @@ import torch
 from knee_slices import KneeSlice, knee_slice
 from torch import Tensor
 
-from knerve.bench.source import BRIGHT, filled
+from knerve.bench.source import inside_of
 from knerve.recon.learned.maps.linear import linear_of
 from knerve.recon.learned.maps.prepared import prepared_slices
 from knerve.recon.learned.maps.prior_share import prior_share
@@ -72,7 +72,7 @@ class _Case:
 def _measured(knee: KneeSlice, seed: int, acceleration: float, snr: float, method: str) -> _Case:
     scan = knee.at(acceleration, snr, 100 * seed)
     settings = Settings(method="dl" if method == "dl" else "cs", snr_map="none")
-    inside = filled(knee.truth > BRIGHT * np.percentile(knee.truth, 99.5))
+    inside = inside_of(knee.truth)
     (slice_,) = prepared_slices(scan, settings)
     refit, pair = refit_of(slice_, settings)
     image = slice_.finished(pair.image).abs().numpy()

@@ -44,12 +44,14 @@ class Denoised:
         image: complex64, (y, x), in the units that came.
         moved: float32, (y, x): how far each pixel moved, in noise standard deviations of each real part.
         at_bound: bool, (y, x): where it was held back.
+        of_magnitude: whether it came without a phase, and with it without half of its noise, which was drawn for it.
         unused: why wavelet shrinkage alone was used; None where the network was.
     """
 
     image: Tensor
     moved: Tensor
     at_bound: Tensor
+    of_magnitude: bool
     unused: str | None = None
 
 
@@ -70,8 +72,8 @@ def denoised(image: Tensor, noise: Tensor, settings: Settings, model: Unrolled |
     known = noise > 0
     unit = (2**0.5 * noise).clamp(min=1e-30)  # of complex noise
     scaled = torch.where(known, image / unit, 0)
-    is_real = not bool(image.imag.any())
-    whole = scaled + 1j * known * _lost_noise(scaled) if is_real else scaled
+    of_magnitude = not bool(image.imag.any())
+    whole = scaled + 1j * known * _lost_noise(scaled) if of_magnitude else scaled
     columns = whole.T.contiguous()[None, :, None]
     maps = torch.ones(1, columns.shape[1], 1, 1, columns.shape[-1], dtype=torch.complex64, device=image.device)
     encoding = CartesianEncoding(maps, torch.ones(1, columns.shape[-1], dtype=torch.int32, device=image.device))
@@ -84,11 +86,11 @@ def denoised(image: Tensor, noise: Tensor, settings: Settings, model: Unrolled |
         with torch.no_grad(), fast_convolutions(image.device):
             *_, refined, _consistent = on_device(model, image.device)(problem, normal_of_slice(encoding, 0))
         result = refined[0]
-    if is_real:
+    if of_magnitude:
         result = result.real.to(result.dtype)
     result, held = bounded(result.T, scaled, torch.ones_like(noise))
     moved = 2**0.5 * (result - scaled).abs() * known
-    return Denoised(torch.where(known, result * unit, image), moved, held & known, unused)
+    return Denoised(torch.where(known, result * unit, image), moved, held & known, of_magnitude, unused)
 
 
 def residual_correlation(before: Tensor, after: Tensor, noise: Tensor) -> float:

@@ -83,6 +83,13 @@ class TrainingSample:
         start = torch.stack([self.start, self.start + self.twin_start])
         return replace(self.problem, right=right, start=start)
 
+    def with_twin(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Start, folded and unfolded images (2, x, y), the twin's second."""
+        names = ("start", "folded", "unfolded")
+        pairs = ((getattr(self, name), getattr(self, f"twin_{name}")) for name in names)
+        start, folded, unfolded = (torch.stack([one, one + more]) for one, more in pairs)
+        return start, folded, unfolded
+
     def to(self, device: torch.device) -> TrainingSample:
         """The same on another device."""
         return TrainingSample(*(getattr(self, field.name).to(device) for field in fields(self)))

@@ -48,9 +48,7 @@ class SamplesUnderWay:
     def _made(self, sample: TrainingSample) -> dict[str, Tensor]:
         """Real and imaginary parts of what changes, of the sample and, less those, of its twin."""
         here = sample.to(next(self.model.parameters()).device)
-        image = torch.stack([here.start, here.start + here.twin_start])
-        folded = torch.stack([here.folded, here.folded + here.twin_folded])
-        d = torch.stack([here.unfolded, here.unfolded + here.twin_unfolded])
+        image, folded, d = here.with_twin()
         right = folded + here.normal(image)
         for step in range(self.n_networks):
             with torch.no_grad(), torch.autocast(image.device.type, torch.bfloat16, enabled=self.reduced):

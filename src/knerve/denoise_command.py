@@ -114,7 +114,7 @@ def _denoised_series(
     notes = noisy.notes + tuple(
         sorted({f"the network was not used: {one.unused}. Wavelet shrinkage alone." for one in found if one.unused})
     )
-    if not bool(noisy.image.imag.any()):
+    if any(one.of_magnitude for one in found):
         notes += (OF_MAGNITUDES,)
     image = torch.stack([one.image.cpu() for one in found])
     images = replace(

@@ -41,7 +41,12 @@ def simulate(case: Case, raw: Path) -> Truth:
     )
     with h5py.File(raw) as file:
         magnitude: NDArray[np.float32] = file["truth/snr"][0]
-    return Truth(magnitude, filled(magnitude > BRIGHT * np.percentile(magnitude, 99.5)))
+    return Truth(magnitude, inside_of(magnitude))
+
+
+def inside_of(magnitude: NDArray[np.floating]) -> NDArray[np.bool_]:
+    """Where an image (y, x) shows the leg."""
+    return filled(magnitude > BRIGHT * np.percentile(magnitude, 99.5))
 
 
 def filled(bright: NDArray[np.bool_]) -> NDArray[np.bool_]:
