@@ -59,6 +59,10 @@ class CudaGradientStep:
         threads_per_block: int | None = None,
         columns_per_block: int | None = None,
     ) -> None:
+        if not maps.is_contiguous():
+            raise ValueError(
+                f"the kernel reads maps in order, and these have the strides {maps.stride()}; make them contiguous."
+            )
         self._n_slices, self._n_columns, n_sets, n_coils, n_rows = maps.shape
         radices = passes(n_lines)
         if radices is None or len(radices) < 2:

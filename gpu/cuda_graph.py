@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import ClassVar
 
 import torch
 
+_recording = threading.Lock()  # its beginning waits for the whole GPU, which breaks what another thread records
+
 
 class Replayed:
     """Work that reads and writes fixed tensors only, and neither waits for the GPU nor depends on values on it.
 
-    The first calls run it as it is: kernels are compiled and libraries make their plans. Then it is recorded, which takes about a
-    tenth of a second, and from then on replayed. On a CPU it just runs.
+    The first calls run it as it is: kernels are compiled and libraries make their plans. Then it is recorded, and from
+    then on replayed. On a CPU it just runs.
 
     Attributes:
         records: False lets all work run as it is, to find out what a graph changes.
@@ -39,7 +42,7 @@ class Replayed:
             return
         if self._graph is None:
             graph = torch.cuda.CUDAGraph()
-            with torch.cuda.graph(graph, capture_error_mode="thread_local"):  # other threads may go on
+            with _recording, torch.cuda.graph(graph, capture_error_mode="thread_local"):  # other threads may go on
                 self._work()
             self._graph = graph
         self._graph.replay()

@@ -6,6 +6,7 @@ stay in registers. `cuda_on_cpu.py` compiles the same sources for a CPU.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from importlib import import_module
@@ -68,9 +69,18 @@ def compiled_by_cupy(source: str) -> CupyKernels:
     return CupyKernels(source)
 
 
+@cache
 def has_cupy() -> bool:
-    """Whether kernels can be compiled for a GPU; imports nothing."""
-    return find_spec("cupy") is not None
+    """Whether kernels can be compiled for a GPU; found out once, with a warning where CuPy is there and cannot."""
+    if find_spec("cupy") is None:
+        return False
+    try:
+        CupyKernels('extern "C" __global__ void nothing() {}')
+    except Exception as error:  # whatever a broken installation raises: plain tensor operations do without it
+        words = f"CuPy cannot compile kernels here ({type(error).__name__}: {error}); plain tensor operations are used, slower."
+        warnings.warn(words, RuntimeWarning, stacklevel=2)
+        return False
+    return True
 
 
 def source_of(names: Sequence[str], constants: Mapping[str, Constant]) -> str:

@@ -7,6 +7,7 @@ normalisation undoes exactly, errors are a tenth of bfloat16's.
 from __future__ import annotations
 
 import copy
+from collections import OrderedDict
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 from knerve.gpu.cuda_graph import Replayed
 
 LARGEST = 16.0  # what inputs are scaled to: far from float16's largest number, 65504, and from its smallest
-KEPT = 8  # shapes that may be replayed; others are launched layer by layer
+KEPT = 8  # shapes, the last ones
 FIRST_CALLS = 16  # of a shape before it is recorded: images of one exam differ, those of a live scan repeat
 
 
@@ -32,16 +33,17 @@ class HalfPrecisionNetwork(nn.Module):
         self.network = half.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # of nn.Module, untyped
         self.network.requires_grad_(False).eval()
         self._number = number
-        self._fixed: dict[tuple[int, ...], _FixedShape] = {}
+        self._fixed: OrderedDict[tuple[int, ...], _FixedShape] = OrderedDict()
 
     def forward(self, channels: Tensor) -> Tensor:
         """The network's output."""
         shape = tuple(channels.shape)
-        if shape not in self._fixed and len(self._fixed) < KEPT:
+        if shape not in self._fixed:
+            while len(self._fixed) >= KEPT:
+                self._fixed.popitem(last=False)
             self._fixed[shape] = _FixedShape(self, channels)
-        if shape in self._fixed:
-            return self._fixed[shape](channels)
-        return self.computed(channels)
+        self._fixed.move_to_end(shape)
+        return self._fixed[shape](channels)
 
     @torch.no_grad()
     def computed(self, channels: Tensor) -> Tensor:

@@ -99,22 +99,31 @@ class FftStep(NormalStep):
 class MatrixStep(NormalStep):
     """With two products with the sampled rows of the Fourier matrix, for slices that sample the same lines."""
 
+    _matrices: tuple[Tensor, ...] = ()
+
     def set_counts(self, counts: Tensor) -> None:
-        """See `GradientStep`; all slices have the same lines."""
+        """See `GradientStep`; all slices have the same lines.
+
+        As many lines as before take their places in memory: a graph may read them there.
+        """
         n, n_rows = self._n_lines, self._maps.shape[-1]
         lines = torch.nonzero(counts[0] > 0)[:, 0]
         turns = torch.outer(torch.arange(n_rows, device=counts.device), lines - n // 2).remainder(n).double() / n
         dft = torch.polar(torch.ones_like(turns), -2 * math.pi * turns)  # (y, line)
         weight = counts[0, lines].double() / n
-        self._to_lines = tuple(split(_real_matrix(dft)))
-        self._to_image = tuple(split(_real_matrix(weight[:, None] * dft.mH)))
+        matrices = (*split(_real_matrix(dft)), *split(_real_matrix(weight[:, None] * dft.mH)))
+        if [each.shape for each in matrices] == [each.shape for each in self._matrices]:
+            for mine, new in zip(self._matrices, matrices, strict=True):
+                mine.copy_(new)
+        else:
+            self._matrices = matrices
 
     def _weighted(self, coil_images: Tensor) -> Tensor:
         numbers = torch.view_as_real(coil_images.contiguous()).flatten(-2)  # (slice, x, coil, y · 2)
         flat = numbers.flatten(0, 2)
         with tensor_cores(flat.device):
-            lines = product_of_splits(tuple(split(flat)), self._to_lines)
-            images = product_of_splits(tuple(split(lines)), self._to_image)
+            lines = product_of_splits(split(flat), self._matrices[:2])
+            images = product_of_splits(split(lines), self._matrices[2:])
         return torch.view_as_complex(images.unflatten(-1, (-1, 2))).unflatten(0, coil_images.shape[:3])
 
 

@@ -33,7 +33,7 @@ def quickest_step(maps: Tensor, counts: Tensor, imaginary_penalty: float, compil
     makers = ways(compile_source)
     if not are_alike:
         del makers["matrix"]
-    n_sampled = int((counts[0] > 0).sum()) if are_alike else n_lines
+    n_sampled = int((counts[0] > 0).sum()) if are_alike else None
     place = torch.cuda.get_device_name(maps.device) if maps.is_cuda else "cpu"
     key = (place, *maps.shape[1:], n_lines, n_sampled)
     some_maps, some_counts = maps[:TRIED_SLICES], counts[:TRIED_SLICES]

@@ -24,14 +24,22 @@ class Stopwatch:
         self._lock = threading.Lock()
 
     @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        """Time the block; on a GPU wait until its work is done."""
+    def stage(self, name: str, *, waits: bool = True) -> Iterator[None]:
+        """Time the block; on a GPU wait until what this thread gave it is done.
+
+        Only for that: a wait for the whole GPU would hold up a thread that sends data while another one solves, and break a graph
+        that the other one is recording.
+
+        Args:
+            name: of the stage.
+            waits: False where the block gives the GPU nothing whose end belongs to the stage.
+        """
         start = time.perf_counter()
         try:
             yield
         finally:
-            if torch.cuda.is_available() and torch.cuda.is_initialized():
-                torch.cuda.synchronize()
+            if waits and torch.cuda.is_available() and torch.cuda.is_initialized():
+                torch.cuda.current_stream().synchronize()
             spent = (time.perf_counter() - start) / self.n_workers
             with self._lock:
                 self.seconds[name] = self.seconds.get(name, 0.0) + spent

@@ -67,7 +67,7 @@ class Stages:
 
     def put(self, target: ArrivingSlice, line: int, samples: Tensor) -> None:
         """Put a raw readout, `samples (coil, kx)` over the whole width of the encoded matrix, on its line."""
-        with self.watch.stage("arrival"):
+        with self.watch.stage("arrival", waits=False):
             columns = resize_centred(to_image(samples, (-1,)), -1, target.kspace.shape[1])
             white = self.whitening @ columns
             target.kspace[0, :, :, line] = white.T
