@@ -1,13 +1,13 @@
 """The iterates of the proximal gradient method for 2-D scans on a GPU: all slices at once, a cycle of them as one CUDA graph.
 
 How it differs from `fused_iterates`: nothing comes back to the host between the iterations that make one mean. Memory,
-kernels and graphs of a problem's size are kept for the next problem of that size in the same thread.
+kernels and graphs of a problem's size are kept for the next problem of that size, whichever thread it comes from.
 """
 
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
+import weakref
 from collections.abc import Hashable
 
 import torch
@@ -27,9 +27,7 @@ from knerve.recon.iterates import Iterates, Schedule
 from knerve.recon.sparsity import CYCLE, SparsityPrior
 from knerve.recon.wavelets import FILTERS
 
-KEPT = 4  # sizes per thread: objects of as many heights, see `object_rows`
-
-_kept = threading.local()
+KEPT = 4  # problems whose memory waits for the next one: objects of as many heights, see `object_rows`
 
 
 def can_run(encoding: CartesianEncoding, prior: SparsityPrior) -> bool:
@@ -43,15 +41,12 @@ def can_run(encoding: CartesianEncoding, prior: SparsityPrior) -> bool:
 
 
 def release_memory() -> None:
-    """Give back what this thread keeps for the next problem."""
-    _kept.__dict__.clear()
+    """Give back what is kept for the next problem."""
+    _waiting.clear()
 
 
 class CudaIterates(Iterates):
-    """See `knerve.recon.iterates.Iterates`; the first arguments are those of `proximal_gradient`.
-
-    Only the newest one of a size and thread may be used: they share their memory.
-    """
+    """See `knerve.recon.iterates.Iterates`; the first arguments are those of `proximal_gradient`."""
 
     def __init__(
         self,
@@ -74,7 +69,9 @@ class CudaIterates(Iterates):
             n_threads: of a block; None leaves it to the kernels, 1 suits a CPU.
         """
         self._prior = prior
-        self._work = _workspace(encoding, prior, compile_source, n_threads)
+        key = _size(encoding, prior, compile_source, n_threads)
+        self._work = _waiting.take(key) or _Workspace(encoding, prior, compile_source, n_threads)
+        weakref.finalize(self, _waiting.put, key, self._work).atexit = False
         self._work.load(encoding, right_side, 1 / lipschitz.flatten(), prior)
 
     def advance(self, momentum: Tensor, strength: Tensor, share: float) -> Tensor:
@@ -201,27 +198,41 @@ class _Workspace:
         )
 
 
-def _workspace(
+def _size(
     encoding: CartesianEncoding, prior: SparsityPrior, compile_source: Compile, n_threads: int | None
-) -> _Workspace:
-    """That of this size, kept in this thread or new."""
-    if not hasattr(_kept, "workspaces"):
-        _kept.workspaces = OrderedDict()
-    workspaces: OrderedDict[Hashable, _Workspace] = _kept.workspaces
-    maps, wavelet = encoding.maps, prior.wavelet
-    key = (
-        maps.device,
-        maps.shape,
-        encoding.counts.shape,
-        encoding.imaginary_penalty,
-        wavelet,
-        prior.tv_weight is None,
-        compile_source,
-        n_threads,
-    )
-    if key not in workspaces:
-        while len(workspaces) >= KEPT:
-            workspaces.popitem(last=False)  # before new memory is taken
-        workspaces[key] = _Workspace(encoding, prior, compile_source, n_threads)
-    workspaces.move_to_end(key)
-    return workspaces[key]
+) -> Hashable:
+    """What a workspace fits."""
+    maps = encoding.maps
+    shapes = (maps.device, maps.shape, encoding.counts.shape, encoding.imaginary_penalty)
+    return *shapes, prior.wavelet, prior.tv_weight is None, compile_source, n_threads
+
+
+class _Waiting:
+    """Workspaces whose problem is solved, for the next problem of their size, from any thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()  # garbage may be collected while it is held, and comes here
+        self._kept: list[tuple[Hashable, _Workspace]] = []
+
+    def take(self, key: Hashable) -> _Workspace | None:
+        """The newest one of this size; if there is none, room for it."""
+        with self._lock:
+            found = next((each for each in reversed(self._kept) if each[0] == key), None)
+            if found is not None:
+                self._kept = [each for each in self._kept if each is not found]
+                return found[1]
+            self._kept = self._kept[1 - KEPT :]  # before new memory is taken
+            return None
+
+    def put(self, key: Hashable, workspace: _Workspace) -> None:
+        """Keep one, and the newest others."""
+        with self._lock:
+            self._kept = [*self._kept, (key, workspace)][-KEPT:]
+
+    def clear(self) -> None:
+        """Keep none."""
+        with self._lock:
+            self._kept = []
+
+
+_waiting = _Waiting()

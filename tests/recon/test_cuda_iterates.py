@@ -1,5 +1,8 @@
 """The solver of a GPU gives the iterates of the plain one; here with its kernels compiled for the CPU."""
 
+import gc
+import weakref
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import pytest
@@ -7,7 +10,7 @@ import torch
 
 from knerve.gpu.cuda_kernels import compiled_by_cupy, has_cupy
 from knerve.gpu.cuda_on_cpu import compiled_by_gcc, has_gcc
-from knerve.recon.cuda_iterates import CudaIterates, can_run, release_memory
+from knerve.recon.cuda_iterates import KEPT, CudaIterates, can_run, release_memory
 from knerve.recon.encoding import CartesianEncoding
 from knerve.recon.iterates import Schedule
 from knerve.recon.methods import METHODS, cs_at_once
@@ -89,14 +92,39 @@ def test_says_which_problems_it_can_solve(monkeypatch):
 
 def test_memory_is_kept_for_the_next_problem_of_a_size_until_it_is_released(place):
     device, options = place
-    encoding, right_side = problem(device, 0)
-    lipschitz = torch.ones(2, 1, 1, 1, device=device)
+
+    def iterates(n_sets=1):
+        encoding, right_side = problem(device, 0, n_sets)
+        return CudaIterates(encoding, right_side, prior_for(encoding), torch.ones(2, 1, 1, 1, device=device), **options)
+
     release_memory()
-    first, second = (CudaIterates(encoding, right_side, prior_for(encoding), lipschitz, **options) for _ in range(2))
-    assert first._work is second._work
+    first, second = iterates(), iterates()
+    in_use = {id(first._work), id(second._work)}
+    assert len(in_use) == 2  # both are needed
+    del first, second
+    with ThreadPoolExecutor(1) as other_thread:
+        third = other_thread.submit(iterates).result()
+    assert id(third._work) in in_use
+    work = third._work
+    del third
+    other_size = iterates(n_sets=2)
+    assert other_size._work is not work
     release_memory()
-    third = CudaIterates(encoding, right_side, prior_for(encoding), lipschitz, **options)
-    assert third._work is not second._work
+    assert iterates()._work is not work
+
+
+def test_memory_of_a_few_problems_is_kept(place):
+    device, options = place
+    release_memory()
+    works = []
+    for n_columns in range(16, 16 + KEPT + 1):
+        encoding, right_side = problem(device, 0)
+        encoding = CartesianEncoding(encoding.maps[:, :n_columns], encoding.counts)
+        arguments = (right_side[:, :n_columns], prior_for(encoding), torch.ones(2, 1, 1, 1, device=device))
+        works.append(weakref.ref(CudaIterates(encoding, *arguments, **options)._work))
+    gc.collect()
+    assert [work() is not None for work in works] == [False] + KEPT * [True]
+    release_memory()
 
 
 def slices_with_objects_at(seen, n_lines=160):
