@@ -28,6 +28,7 @@ from knerve.recon.partial_fourier import is_partial, phase_box
 from knerve.recon.readout import to_hybrid_space
 from knerve.recon.scan import RawScan
 from knerve.recon.settings import Method, Settings
+from knerve.recon.smaller_batches import FEWER, in_halves
 from knerve.recon.solution import solve
 from knerve.recon.stages import Stopwatch
 from knerve.recon.transform_length import padded_for
@@ -72,22 +73,28 @@ def reconstruct(
         size = slices_per_batch(scan, settings, device)
         watch.n_workers = _slices_side_by_side(scan, size, device)
 
-        def one_batch(first: int) -> BatchImages:
-            chosen = range(first, min(first + size, acquired.n_slices))
+        def together(chosen: range) -> BatchImages:
             block = None if calibration is None else calibration.kspace[chosen.start : chosen.stop].to(device)
             batch = acquired.select(chosen).to(device)
             found = reconstruct_slices(batch, block, whitening, phase_lines, settings, watch)
             noise = None if found.noise_level is None else to_host(found.noise_level)
             return replace(found, image=to_host(found.image), noise_level=noise)
 
+        def one_batch(first: int) -> list[BatchImages]:
+            return in_halves(together, range(first, min(first + size, acquired.n_slices)))
+
         batches: list[BatchImages] = []
         done = 0
-        for batch in side_by_side(one_batch, range(0, scan.n_slices, size), watch.n_workers):
-            batches.append(batch)
-            notes += tuple(note for note in batch.notes if note not in notes)
-            done += batch.image.shape[0]
-            if on_slices_done is not None:
-                on_slices_done(done, scan.n_slices)
+        for found in side_by_side(one_batch, range(0, scan.n_slices, size), watch.n_workers):
+            if len(found) > 1:
+                many, few = sum(len(part.image) for part in found), max(len(part.image) for part in found)
+                notes += (FEWER.format(many=many, few=few),)
+            for batch in found:
+                batches.append(batch)
+                notes += tuple(note for note in batch.notes if note not in notes)
+                done += batch.image.shape[0]
+                if on_slices_done is not None:
+                    on_slices_done(done, scan.n_slices)
     return ImageSeries(
         image=torch.cat([batch.image for batch in batches]),
         noise_level=_joined([batch.noise_level for batch in batches]),

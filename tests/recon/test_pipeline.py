@@ -7,9 +7,10 @@ import torch
 
 from knerve.gpu.fourier import to_kspace
 from knerve.recon.errors import CalibrationError, OutOfMemoryError, RawDataError, SettingsError
-from knerve.recon.pipeline import reconstruct
+from knerve.recon.pipeline import reconstruct, reconstruct_slices
 from knerve.recon.scan import Frame, Grid, Noise, RawScan
 from knerve.recon.settings import Settings
+from knerve.recon.smaller_batches import FEWER
 
 
 @pytest.mark.parametrize("method", ["zero-filled", "sense", "cs"])
@@ -233,6 +234,30 @@ def test_running_out_of_memory_says_what_to_do(make_scan, monkeypatch):
     monkeypatch.setattr("knerve.recon.pipeline.to_hybrid_space", exhausted)
     with pytest.raises(OutOfMemoryError, match="fewer slices at once"):
         reconstruct(make_scan().scan)
+
+
+def test_a_batch_too_large_for_the_gpu_is_done_in_halves(make_scan, monkeypatch):
+    scan = make_scan(n_slices=5).scan
+    sizes, all_at_once = [], reconstruct(scan, Settings(slices_per_batch=5))
+
+    def at_most_two(batch, *arguments):
+        sizes.append(batch.n_slices)
+        if batch.n_slices > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 1.21 GiB.")
+        return reconstruct_slices(batch, *arguments)
+
+    monkeypatch.setattr("knerve.recon.pipeline.reconstruct_slices", at_most_two)
+    images = reconstruct(scan, Settings(slices_per_batch=5))
+    assert sizes == [5, 3, 2, 1, 2]
+    torch.testing.assert_close(images.image, all_at_once.image, rtol=1e-3, atol=1e-3)
+    assert FEWER.format(many=5, few=2) in images.notes
+    monkeypatch.setattr("knerve.recon.pipeline.reconstruct_slices", _never_fits)
+    with pytest.raises(OutOfMemoryError, match="fewer slices at once"):
+        reconstruct(scan)
+
+
+def _never_fits(*_):
+    raise torch.OutOfMemoryError("CUDA out of memory.")
 
 
 def test_stages_and_settings_are_reported(make_scan):
