@@ -13,16 +13,18 @@ from gpu_report import Report
 from knerve.gpu.cuda_timing import gpu_seconds
 
 PAPER_BYTES_PER_S = 4.8e12  # H200, by its data sheet
+PAPER_PRODUCTS_PER_S = 9.9e14  # bfloat16, dense, by the same
 N_TIMES = 7
 
 
 @dataclass(frozen=True)
 class Ceilings:
-    """Rates: bytes read plus written per second in the device's memory, pinned copies between host and device."""
+    """Rates: bytes read plus written per second in the device's memory, pinned copies between host and device, operations."""
 
     memory: float
     to_device: float
     to_host: float
+    half_precision: float
 
 
 def median_seconds(work: Callable[[], object], device: torch.device, n_times: int = N_TIMES) -> float:
@@ -60,5 +62,6 @@ def measure(report: Report, device: torch.device, is_small: bool) -> Ceilings:
         torch.set_float32_matmul_precision(precision)
         seconds = median_seconds(partial(torch.matmul, a, b), device)
         torch.set_float32_matmul_precision(before)
-        report.found(f"matrix product {side}, {name}", 2 * side**3 / seconds / 1e12, "TFLOP/s")
-    return Ceilings(memory, *rates["pinned"])
+        products = 2 * side**3 / seconds
+        report.found(f"matrix product {side}, {name}", products / 1e12, "TFLOP/s")
+    return Ceilings(memory, *rates["pinned"], products)

@@ -33,10 +33,12 @@ from gpu_report import Report
 from gpu_scans import NAVIGATE, PLANNING, SMALL, SMALL_PLANNING, make_scan
 
 from knerve.gpu.cuda_graph import Replayed
+from knerve.gpu.cuda_network import FIRST_CALLS
 from knerve.gpu.cuda_on_cpu import has_gcc
 from knerve.recon.settings import Settings
 
 PACKAGES = ("torch", "cupy-cuda13x", "cupy-cuda12x", "numpy", "scipy", "numba", "sigpy", "h5py", "ismrmrd", "pydicom")
+TESTS_LIMIT_S = 120.0
 LIMIT_S = 420.0  # the last part may take two minutes more
 TESTS = (
     "tests/gpu/test_cuda_kernels.py",
@@ -47,6 +49,7 @@ TESTS = (
     "tests/recon/test_cuda_iterates.py",
 )
 ASTRAY = ("illegal", "misaligned", "unspecified launch", "TimeoutExpired")
+VIRTUAL_COILS = 8  # drawn coils are smooth: 3 or 4 would hold their signal, of a real array's more are needed
 GOALS_S = {"navigate cs": 0.060, "navigate dl": 0.150, "planning cs": 0.600, "slice": 0.010}  # issue 8
 
 
@@ -71,8 +74,8 @@ def run(report: Report, device: torch.device, out: Path | None) -> None:
     is_cpu = device.type == "cpu"
     navigate, planning = (SMALL, SMALL_PLANNING) if is_cpu else (NAVIGATE, PLANNING)
     goals: dict[str, float | None] = dict.fromkeys(GOALS_S) if is_cpu else dict(GOALS_S)
-    settings = Settings(device="cpu" if is_cpu else "cuda")
-    ceilings = Ceilings(gpu_ceilings.PAPER_BYTES_PER_S, 5e10, 5e10)
+    settings = Settings(device="cpu") if is_cpu else Settings(device="cuda", virtual_coils=VIRTUAL_COILS)
+    ceilings = Ceilings(gpu_ceilings.PAPER_BYTES_PER_S, 5e10, 5e10, gpu_ceilings.PAPER_PRODUCTS_PER_S)
     with report.part("machine"):
         report.facts |= machine(device)
     with report.part("ceilings"):
@@ -103,23 +106,27 @@ def run(report: Report, device: torch.device, out: Path | None) -> None:
     for each in (replace(settings, snr_map="none"), replace(settings, snr_map="none", method="dl")):
         with report.part(f"same {each.method}"):
             gpu_correctness.check_pipeline(report, made.scan, each)
-    ours_s = float("nan")
+    ours_s = ours_error = float("nan")
     with report.part("navigate"):
         alone = replace(settings, snr_map="none")
-        series = gpu_whole.time_scan(
+        seconds, ours_error = gpu_whole.time_scan(
             report, "cs", made, navigate, alone, ceilings, goals["navigate cs"], 2 if is_cpu else 10
         )
-        ours_s = sum(series.seconds.values()) / navigate.n_slices
+        ours_s = seconds / navigate.n_slices
         gpu_whole.time_scan(report, "cs + noise map", made, navigate, settings, ceilings, None, 1 if is_cpu else 5)
     with report.part("stages"):
-        problem = gpu_stages.time_stages(report, made.scan, navigate, ceilings, device)
+        problem = gpu_stages.time_stages(report, made.scan, navigate, settings, ceilings, device)
         if kernels_run:
             gpu_stages.time_solver(report, problem, ceilings, device)
         del problem
     with report.part("learned"):
         learned = replace(settings, method="dl")
-        gpu_whole.time_scan(report, "dl", made, navigate, learned, ceilings, goals["navigate dl"], 1 if is_cpu else 5)
-        gpu_learned.check_network(report, device)
+        often = (
+            1 if is_cpu else FIRST_CALLS // 2
+        )  # a box of the object comes three times a scan: its graph is there then
+        goal = goals["navigate dl"]
+        gpu_whole.time_scan(report, "dl", made, navigate, learned, ceilings, goal, 1 if is_cpu else 5, often)
+        gpu_learned.check_network(report, ceilings, device)
     if out is not None and report.has_time_for("profile"):
         with report.part("profile"):
             gpu_whole.profile(report, made, settings, out / "profile.txt")
@@ -128,7 +135,7 @@ def run(report: Report, device: torch.device, out: Path | None) -> None:
             gpu_whole.time_stream(report, made, settings, goals["slice"])
     if report.has_time_for("SigPy"):
         with report.part("SigPy"):
-            gpu_peers.time_sigpy(report, made, navigate.n_calibration, device, ours_s)
+            gpu_peers.time_sigpy(report, made, navigate.n_calibration, device, ours_s, ours_error)
     del made
     if report.has_time_for("planning"):
         with report.part("planning"):
@@ -185,7 +192,15 @@ def gpu_tests() -> str:
     options = ("-q", "-m", "gpu", "-p", "no:cacheprovider", "-W", "default", "--import-mode=importlib")
     command = [sys.executable, "-m", "pytest", *options, *TESTS]
     root = Path(__file__).resolve().parents[1]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=root, timeout=150, check=False)
+    run_them = partial(
+        subprocess.run, command, capture_output=True, text=True, cwd=root, timeout=TESTS_LIMIT_S, check=False
+    )
+    try:
+        done = run_them()
+    except (
+        subprocess.TimeoutExpired
+    ):  # kernels are compiled when first used: what was compiled is kept; what hangs, hangs again
+        done = run_them()
     ending = "\n".join(done.stdout.strip().splitlines()[-15:])
     print(ending, flush=True)
     if done.returncode:

@@ -136,7 +136,7 @@ def check_pipeline(report: Report, scan: RawScan, settings: Settings) -> None:
     some, method = scan.select(range(min(N_RADII, scan.n_slices))), settings.method
     expected, image = (reconstruct(some, each).image for each in (replace(settings, device="cpu"), settings))
     complex_difference, magnitude = worst_slice(image - expected), worst_slice(image.abs() - expected.abs())
-    report.found(f"{method}: root mean square difference GPU - CPU", complex_difference, "of noise")
+    report.found(f"{method}: root mean square difference GPU - CPU", complex_difference, "of noise", SAME_IMAGE[method])
     report.found(f"{method}: the same of magnitudes", magnitude, "of noise", SAME_IMAGE[method])
 
 

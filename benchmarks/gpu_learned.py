@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 import torch
-from gpu_ceilings import median_seconds
+from gpu_ceilings import Ceilings, median_seconds
 from gpu_report import Report
 from torch import nn
 
@@ -16,8 +16,8 @@ LARGEST_ERROR = 1e-2  # root mean square, noise standard deviations
 SIGNAL = 40.0  # noise standard deviations, of the brightest input
 
 
-def check_network(report: Report, device: torch.device) -> None:
-    """Errors of bfloat16 and float16 on random images as bright as real ones, and times; the packaged weights."""
+def check_network(report: Report, ceilings: Ceilings, device: torch.device) -> None:
+    """Errors of bfloat16 and float16 on random images as bright as real ones, and times; packaged weights, two images at once."""
     model = packaged_model()
     if model is None:
         report.skipped["network"] = "this installation comes without weights"
@@ -25,12 +25,12 @@ def check_network(report: Report, device: torch.device) -> None:
     network = model.networks[0].to(device)
     sides = (96, 80) if device.type == "cpu" else (552, 500)
     generator = torch.Generator(device=device).manual_seed(0)
-    channels = torch.randn(1, model.architecture.n_inputs, *sides, device=device, generator=generator)
+    channels = torch.randn(2, model.architecture.n_inputs, *sides, device=device, generator=generator)
     channels[:, :2] *= SIGNAL / 5
     channels *= model.gains[0].to(device)[:, None, None]
     macs = multiplications(network, channels)
     report.found("multiplications of the network", macs / 1e9, "10^9")
-    with torch.no_grad(), torch.backends.cudnn.flags(allow_tf32=False):
+    with torch.no_grad(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
         expected = network(channels)
         report.measured("network, float32", median_seconds(partial(network, channels), device))
     for number in (torch.bfloat16, torch.float16):
@@ -40,7 +40,8 @@ def check_network(report: Report, device: torch.device) -> None:
         error = float((output - expected).square().mean().sqrt())
         limit = LARGEST_ERROR if number == torch.float16 else None
         report.found(f"network, {number} against float32", error, "of noise", limit)
-        report.measured(f"network, {number}, graph", median_seconds(partial(half, channels), device))
+        floor = 2 * macs / ceilings.half_precision
+        report.measured(f"network, {number}, graph", median_seconds(partial(half, channels), device), floor)
     model.networks[0].to("cpu")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -86,6 +86,7 @@ class Steps:
         every = range(len(right_side))
         rows = [_around(object_rows(whole))] * len(right_side)  # the pipeline solves heights one after the other
         seen = on_rows(whole, rows, every)
+        seen = replace(seen, maps=seen.maps.contiguous())  # as the solver copies them
         return Problem(
             seen, cut(right_side, rows, every).contiguous(), weight, largest_eigenvalue(whole), self.settings
         )
