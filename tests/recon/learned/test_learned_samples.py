@@ -113,3 +113,16 @@ def test_some_objects_have_parts_of_opposite_sign(tmp_path: Path, monkeypatch):
     change = (magnitudes[0] - magnitudes[1]).abs()  # near the brightness where the sign changes
     assert float(change.mean() / magnitudes[0].mean()) < 0.2
     assert float((change < 1e-3).float().mean()) > 0.7
+
+
+def test_some_objects_have_a_phase_that_changes_quickly(tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(objects, "INVERTED", 0.0)
+    slopes, magnitudes = [], []
+    for share in (0.0, 1.0):
+        monkeypatch.setattr(objects, "ROUGH", share)
+        picture, _ = training_object(Source(tmp_path, 0), np.random.default_rng(7))
+        pairs = picture[:, 1:] * picture[:, :-1].conj()
+        slopes.append(float(torch.angle(pairs)[pairs.abs() > 0.01].square().mean().sqrt()))
+        magnitudes.append(picture.abs())
+    torch.testing.assert_close(*magnitudes)
+    assert slopes[1] > 1.5 * slopes[0]
