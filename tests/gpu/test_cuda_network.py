@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from knerve.gpu.cuda_graph import Replayed
-from knerve.gpu.cuda_network import FIRST_CALLS, HalfPrecisionNetwork
+from knerve.gpu.cuda_network import FIRST_CALLS, KEPT, HalfPrecisionNetwork
 
 
 def small_network():
@@ -43,10 +43,15 @@ def test_float16_is_better_than_bfloat16(device):
     assert errors[0] < 0.3 * errors[1]
 
 
-def test_other_shapes_are_computed_too(device):
+def test_the_last_shapes_are_kept(device):
     half = HalfPrecisionNetwork(small_network().to(device))
-    for n in range(8, 20):  # more shapes than are replayed
+    for n in range(8, 9 + KEPT):
         assert half(torch.ones(1, 3, n, n, device=device)).shape == (1, 2, n, n)
+        half(torch.ones(1, 3, 8, 8, device=device))  # comes often
+    kept = {shape[-1] for shape in half._fixed}
+    assert len(kept) == KEPT
+    assert {8, 8 + KEPT} < kept
+    assert 9 not in kept
     assert not half(torch.zeros(1, 3, 8, 8, device=device)).any()
 
 

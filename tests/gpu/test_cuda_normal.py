@@ -38,6 +38,22 @@ def test_equals_the_plain_step(kind, n_sets, n_rows, penalty, device):
     assert relative_difference(target.cpu(), expected) < 5e-6
 
 
+def test_new_lines_take_the_places_of_as_many_old_ones(device):
+    """A CUDA graph goes on reading where the first ones were."""
+    maps = draw(1, 6, 1, 3, 52).to(device)
+    way, places = MatrixStep(maps, 52, 0.0), []
+    for first in (0, 1):
+        counts = torch.zeros(1, 52, dtype=torch.int32, device=device)
+        counts[:, first::2] = 1 + first
+        way.set_counts(counts)
+        places.append([each.data_ptr() for each in way._matrices])
+    assert places[0] == places[1]
+    fresh = MatrixStep(maps, 52, 0.0)
+    fresh.set_counts(counts)
+    image = draw(1, 6, 1, 52).to(device)
+    assert torch.equal(way.normal(image), fresh.normal(image))
+
+
 def test_one_tf32_product_would_not_do_and_three_do():
     """A CPU multiplies numbers of TF32's precision exactly, as tensor cores do: the rounding of the factors is all there is."""
     generator = torch.Generator().manual_seed(0)
