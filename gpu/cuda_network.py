@@ -7,6 +7,7 @@ normalisation undoes exactly, errors are a tenth of bfloat16's.
 from __future__ import annotations
 
 import copy
+import threading
 from collections import OrderedDict
 
 import torch
@@ -33,17 +34,19 @@ class HalfPrecisionNetwork(nn.Module):
         self.network = half.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # of nn.Module, untyped
         self.network.requires_grad_(False).eval()
         self._number = number
+        self._lock = threading.Lock()  # threads share the places of inputs and outputs
         self._fixed: OrderedDict[tuple[int, ...], _FixedShape] = OrderedDict()
 
     def forward(self, channels: Tensor) -> Tensor:
         """The network's output."""
         shape = tuple(channels.shape)
-        if shape not in self._fixed:
-            while len(self._fixed) >= KEPT:
-                self._fixed.popitem(last=False)
-            self._fixed[shape] = _FixedShape(self, channels)
-        self._fixed.move_to_end(shape)
-        return self._fixed[shape](channels)
+        with self._lock:
+            if shape not in self._fixed:
+                while len(self._fixed) >= KEPT:
+                    self._fixed.popitem(last=False)
+                self._fixed[shape] = _FixedShape(self, channels)
+            self._fixed.move_to_end(shape)
+            return self._fixed[shape](channels)
 
     @torch.no_grad()
     def computed(self, channels: Tensor) -> Tensor:
@@ -59,11 +62,11 @@ class _FixedShape:
 
     def __init__(self, network: HalfPrecisionNetwork, channels: Tensor) -> None:
         self._network, self._input, self._output = network, channels.clone(), torch.empty(0)
-        self._replayed = Replayed(self._compute, channels.device, FIRST_CALLS)
+        self._replayed = Replayed(channels.device, FIRST_CALLS)
 
     def __call__(self, channels: Tensor) -> Tensor:
         self._input.copy_(channels)
-        self._replayed()
+        self._replayed(self._compute)
         return self._output.clone()
 
     def _compute(self) -> None:

@@ -15,7 +15,7 @@ def gpu_seconds(work: Callable[[], object], device: torch.device) -> float:
         work()
         return time.perf_counter() - start
     before, after = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
-    torch.cuda.synchronize(device)
+    torch.cuda.current_stream(device).synchronize()
     before.record()
     work()
     after.record()

@@ -178,8 +178,8 @@ class _Workspace:
         was_swapped = self._is_swapped
         key = (n_iterations, was_swapped)
         if key not in self._graphs:
-            self._graphs[key] = Replayed(lambda: self._iterate_on_schedule(n_iterations), self._maps.device)
-        self._graphs[key]()
+            self._graphs[key] = Replayed(self._maps.device)
+        self._graphs[key](lambda: self._iterate_on_schedule(n_iterations))
         self._is_swapped = was_swapped ^ bool(n_iterations % 2)
 
     def _iterate_on_schedule(self, n_iterations: int) -> None:

@@ -166,3 +166,18 @@ def test_arguments_have_the_size_that_kernels_expect(monkeypatch):
     assert (name, grid, block, stream) == ("name", (1, 2, 3), (64, 1, 1), 7)
     assert arguments == [values.data_ptr(), 0, 5, 0.5]
     assert [each.dtype for each in arguments] == ["uint64", "uint64", "int32", "float32"]
+
+
+def test_a_cupy_that_does_not_work_is_done_without(monkeypatch):
+    def broken(_):
+        raise OSError("libnvrtc.so.13: cannot open shared object file")
+
+    has_cupy.cache_clear()
+    monkeypatch.setattr("knerve.gpu.cuda_kernels.find_spec", lambda _: object())
+    monkeypatch.setattr("knerve.gpu.cuda_kernels.CupyKernels", broken)
+    try:
+        with pytest.warns(RuntimeWarning, match=r"CuPy cannot compile kernels here \(OSError: libnvrtc.*slower"):
+            assert not has_cupy()
+        assert not has_cupy()  # said once
+    finally:
+        has_cupy.cache_clear()

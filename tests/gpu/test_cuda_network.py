@@ -1,5 +1,8 @@
 """Networks at half precision."""
 
+import weakref
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 import torch
 from torch import nn
@@ -55,9 +58,30 @@ def test_the_last_shapes_are_kept(device):
     assert not half(torch.zeros(1, 3, 8, 8, device=device)).any()
 
 
+def test_threads_get_their_own_answers(device):
+    half = HalfPrecisionNetwork(small_network().to(device))
+
+    def wrong_answers(brightness):
+        channels = torch.full((1, 3, 40, 40), brightness, device=device)
+        expected = half.computed(channels)
+        return sum(not torch.equal(half(channels), expected) for _ in range(50))
+
+    with ThreadPoolExecutor(4) as threads:
+        assert list(threads.map(wrong_answers, (1.0, 2.0, 3.0, 4.0))) == [0] * 4
+
+
+def test_memory_of_a_shape_is_given_back_at_once(device):
+    half = HalfPrecisionNetwork(small_network().to(device))
+    half(torch.ones(1, 3, 8, 8, device=device))
+    (kept,) = (weakref.ref(each) for each in half._fixed.values())
+    for n in range(9, 9 + KEPT):
+        half(torch.ones(1, 3, n, n, device=device))
+    assert kept() is None
+
+
 def test_work_is_done_once_a_call(device):
     total = torch.zeros(3, device=device)
-    replayed = Replayed(lambda: total.add_(1), device)
+    replayed = Replayed(device)
     for n in range(1, 6):
-        replayed()
+        replayed(lambda: total.add_(1))
         assert total.tolist() == [n] * 3

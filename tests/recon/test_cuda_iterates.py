@@ -1,6 +1,5 @@
 """The solver of a GPU gives the iterates of the plain one; here with its kernels compiled for the CPU."""
 
-import gc
 import weakref
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -55,7 +54,8 @@ def test_cycles_equal_the_plain_ones(place, n_sets, penalty, variation):
     tv_weight = None if variation is None else torch.tensor([1.0, 2.0], device=device).reshape(-1, 1, 1, 1) * variation
     lipschitz = torch.tensor([1.0, 1.5], device=device).reshape(-1, 1, 1, 1) + penalty
     first = torch.tensor([4.0, 1.0], device=device).reshape(-1, 1, 1, 1)
-    for seed in (0, 1):  # the second time in the memory of the first
+
+    def compare(seed):
         encoding, right_side = problem(device, seed, n_sets, penalty)
         priors = (prior_for(encoding, tv_weight=tv_weight) for _ in range(2))
         plain = PlainIterates(encoding, right_side, next(priors), lipschitz)
@@ -67,6 +67,10 @@ def test_cycles_equal_the_plain_ones(place, n_sets, penalty, variation):
             expected, mean = plain.take_mean(), cuda.take_mean()
             assert (mean - expected).abs().max() < 2e-5 * expected.abs().max()
             assert torch.equal(schedules[0].momentum, schedules[1].momentum)
+        return id(cuda._work)
+
+    release_memory()
+    assert compare(0) == compare(1)  # the second time in the memory of the first
 
 
 def test_single_iterations_equal_the_plain_ones(place):
@@ -121,10 +125,13 @@ def test_memory_of_a_few_problems_is_kept(place):
         encoding, right_side = problem(device, 0)
         encoding = CartesianEncoding(encoding.maps[:, :n_columns], encoding.counts)
         arguments = (right_side[:, :n_columns], prior_for(encoding), torch.ones(2, 1, 1, 1, device=device))
-        works.append(weakref.ref(CudaIterates(encoding, *arguments, **options)._work))
-    gc.collect()
+        iterates = CudaIterates(encoding, *arguments, **options)
+        iterates.advance_by(2, Schedule(torch.ones(2, 1, 1, 1, device=device)))
+        works.append(weakref.ref(iterates._work))
+        del iterates
     assert [work() is not None for work in works] == [False] + KEPT * [True]
     release_memory()
+    assert not any(work() for work in works)  # at once: a GPU does not wait for garbage to be collected
 
 
 def slices_with_objects_at(seen, n_lines=160):
