@@ -28,7 +28,7 @@ from knerve.recon.partial_fourier import is_partial, phase_box
 from knerve.recon.readout import to_hybrid_space
 from knerve.recon.scan import RawScan
 from knerve.recon.settings import Method, Settings
-from knerve.recon.smaller_batches import FEWER, in_halves
+from knerve.recon.smaller_batches import FEWER, in_halves, is_out_of_memory
 from knerve.recon.solution import solve
 from knerve.recon.stages import Stopwatch
 from knerve.recon.transform_length import padded_for
@@ -196,10 +196,8 @@ def told_when_memory_runs_out() -> Iterator[None]:
     """Turn every way in which memory can run out into one error with words for the user."""
     try:
         yield
-    except MemoryError as error:
-        raise OutOfMemoryError(OUT_OF_MEMORY) from error
-    except RuntimeError as error:  # torch has no error of its own for the CPU
-        if "alloc" not in str(error) and "out of memory" not in str(error):
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
             raise
         raise OutOfMemoryError(OUT_OF_MEMORY) from error
 

@@ -248,7 +248,7 @@ def test_a_batch_too_large_for_the_gpu_is_done_in_halves(make_scan, monkeypatch)
 
     monkeypatch.setattr("knerve.recon.pipeline.reconstruct_slices", at_most_two)
     images = reconstruct(scan, Settings(slices_per_batch=5))
-    assert sizes == [5, 3, 2, 1, 2]
+    assert sizes == [5, 5, 3, 3, 2, 1, 2]  # once more after what was kept has been given back
     torch.testing.assert_close(images.image, all_at_once.image, rtol=1e-3, atol=1e-3)
     assert FEWER.format(many=5, few=2) in images.notes
     monkeypatch.setattr("knerve.recon.pipeline.reconstruct_slices", _never_fits)
