@@ -47,6 +47,7 @@ TESTS = (
     "tests/gpu/test_host_copies.py",
     "tests/gpu/test_arriving_lines.py",
     "tests/recon/test_cuda_iterates.py",
+    "tests/recon/learned/test_cuda_model.py",
 )
 ASTRAY = ("illegal", "misaligned", "unspecified launch", "TimeoutExpired")
 VIRTUAL_COILS = 8  # drawn coils are smooth: 3 or 4 would hold their signal, of a real array's more are needed
@@ -121,9 +122,8 @@ def run(report: Report, device: torch.device, out: Path | None) -> None:
         del problem
     with report.part("learned"):
         learned = replace(settings, method="dl")
-        often = (
-            1 if is_cpu else FIRST_CALLS // 2
-        )  # a box of the object comes three times a scan: its graph is there then
+        # a box of the object comes three times a scan: its graph is there after so many
+        often = 1 if is_cpu else FIRST_CALLS // 2
         goal = goals["navigate dl"]
         gpu_whole.time_scan(report, "dl", made, navigate, learned, ceilings, goal, 1 if is_cpu else 5, often)
         gpu_learned.check_network(report, ceilings, device)
@@ -197,10 +197,8 @@ def gpu_tests() -> str:
     )
     try:
         done = run_them()
-    except (
-        subprocess.TimeoutExpired
-    ):  # kernels are compiled when first used: what was compiled is kept; what hangs, hangs again
-        done = run_them()
+    except subprocess.TimeoutExpired:
+        done = run_them()  # kernels that were compiled are kept; what hangs, hangs again
     ending = "\n".join(done.stdout.strip().splitlines()[-15:])
     print(ending, flush=True)
     if done.returncode:

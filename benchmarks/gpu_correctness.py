@@ -114,7 +114,7 @@ def check_sensitivities(report: Report, scan: RawScan, device: torch.device) -> 
     """ESPIRiT: what both make of the same data, inside of the object."""
     found = []
     for place in (CPU, device):
-        steps = Steps(scan.select(range(1)), Settings(), place)
+        steps = Steps(scan.select(range(min(3, scan.n_slices))), Settings(), place)
         raw, block = steps.on_device()
         found.append(steps.sensitivities(steps.hybrid(raw, block, steps.whitening())).maps.cpu())
     expected, maps = found

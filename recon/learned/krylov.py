@@ -53,8 +53,8 @@ class KrylovSpace:
     @cached_property
     def _eigen(self) -> tuple[Tensor, Tensor]:
         """Values (batch, dimension) and vectors, in columns, of T."""
-        values, vectors = torch.linalg.eigh(self.tridiagonal)
-        return values, vectors
+        values, vectors = torch.linalg.eigh(self.tridiagonal.cpu())  # a GPU's libraries are slow with few numbers
+        return values.to(self.tridiagonal.device), vectors.to(self.tridiagonal.device)
 
     @property
     def _along_first(self) -> Tensor:
