@@ -7,7 +7,7 @@ wavelet solution of that scan. The step of data consistency that ends a reconstr
 would bring the noise back.
 
 The network tells noise from structure by what lies across the phase, too. Magnitude images have lost that part of their noise, so
-one is drawn for them from a fixed seed, and taken away again: networks change nothing of it.
+one is drawn for them from a fixed seed; what becomes of it is no part of a magnitude and is left out.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What training makes small: the error against the truth, and what is lost of weak structures.
 
     error    ½ ‖x - x₀‖₂ / ‖x_cs - x₀‖₂  +  ½ ‖x - x₀‖₁ / ‖x_cs - x₀‖₁         below 1: better than compressed sensing
-             of what lies along the phase of the image around; networks change nothing else
+             of what lies along the phase of the image around, which magnitudes show
     response of the twin with weak structures more, at each of them: gain = Re⟨d, x' - x⟩ / ⟨d, d⟩
     loss     mean over the structures of (gain of compressed sensing + 0.1 - gain)₊²       only too little is punished
 

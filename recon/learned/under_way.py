@@ -1,4 +1,4 @@
-"""Samples as the later networks of the unrolled reconstruction meet them: after those before have been applied."""
+"""Samples as the later networks are trained on them: after those before have been applied, each asked once, along the phase."""
 
 from __future__ import annotations
 

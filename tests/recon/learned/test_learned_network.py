@@ -4,10 +4,11 @@ from dataclasses import replace
 
 import pytest
 import torch
+from torch import Tensor
 
 from knerve.recon.learned.network import Architecture, ResidualUNet, as_channels, as_complex, phase_of
 from knerve.recon.learned.problem import PlainNormal, Problem
-from knerve.recon.learned.unrolled import Unrolled, local_phase, object_box
+from knerve.recon.learned.unrolled import BY_HALF, Seen, Unrolled, local_phase, object_box
 
 SMALL = Architecture(widths=(4, 6, 8), n_steps=2)
 
@@ -28,6 +29,11 @@ def small_problem(n_x: int = 20, n_coils: int = 4, n_y: int = 30) -> tuple[Probl
     normal = PlainNormal(maps, (torch.rand(n_y, generator=generator) < 0.5).float())
     images = torch.randn(2, 1, n_x, n_y, generator=generator, dtype=torch.complex64)
     return Problem(30 * images[0], 30 * images[1], torch.full((n_x, n_y), 1.5)), normal
+
+
+def seen_of(problem: Problem, turn: complex = 1.0) -> Seen:
+    images = (turn * each for each in (problem.start, problem.right, problem.right - problem.start))
+    return Seen.of(*images, problem.noise, object_box(problem.noise))
 
 
 def test_no_biases() -> None:
@@ -55,7 +61,7 @@ def test_phase_turns_through() -> None:
         torch.testing.assert_close(model(turned, normal)[-1], turn * image, rtol=1e-3, atol=1e-3)
 
 
-def test_nothing_changes_across_the_local_phase() -> None:
+def test_nothing_changes_across_the_local_phase_where_a_network_is_trained() -> None:
     model = awake(Unrolled(SMALL))
     problem, _ = small_problem()
     with torch.no_grad():
@@ -63,6 +69,41 @@ def test_nothing_changes_across_the_local_phase() -> None:
     change = (image - problem.start) * local_phase(problem.start).conj()
     assert float(change.real.abs().max()) > 0.1
     torch.testing.assert_close(change.imag, torch.zeros_like(change.imag), rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize(("power", "unknown"), [(1.0, 0.1 / 1.1), (0.0, 1.0), (0.1, 0.5)])
+def test_what_changes_across_the_phase_is_what_the_lines_do_not_tell(power: float, unknown: float) -> None:
+    model, seen = awake(Unrolled(SMALL)), seen_of(small_problem()[0])
+    with torch.no_grad():
+        change = seen.phase.conj() * model.change(0, seen, lambda image: power * image)
+        across = model.answer(0, seen.across)
+    assert float(across.abs().max()) > 0.1
+    torch.testing.assert_close(change.imag, unknown * across, rtol=1e-4, atol=1e-3)
+
+
+def test_across_the_phase_the_network_is_asked_as_if_that_were_the_image() -> None:
+    problem = small_problem()[0]
+    seen, turned = seen_of(problem), seen_of(problem, 1j)
+    torch.testing.assert_close(turned.phase, 1j * seen.phase)
+    torch.testing.assert_close(turned.channels, seen.channels)  # a common phase is nothing to see
+    by_quarter = replace(seen, channels=seen.across)
+    torch.testing.assert_close(by_quarter.across[:, :-1], -seen.channels[:, :-1])
+    torch.testing.assert_close(seen.across[:, -1], seen.channels[:, -1])
+
+
+def test_the_first_network_is_blind_to_a_turn_by_half_along_the_phase() -> None:
+    model = awake(Unrolled(SMALL))
+    seen = seen_of(small_problem(24, 4, 32)[0])
+    turned = replace(seen, phase=seen.phase.flip(BY_HALF), channels=seen.channels.flip(BY_HALF))
+
+    def along(change: Tensor, of: Seen) -> Tensor:
+        return (of.phase.conj() * change).real
+
+    with torch.no_grad():
+        changes = [along(model.change(k, each, lambda image: image), each) for k in (0, 1) for each in (seen, turned)]
+    first, first_turned, second, second_turned = changes
+    torch.testing.assert_close(first_turned.flip(BY_HALF), first)
+    assert float((second_turned.flip(BY_HALF) - second).abs().max()) > 0.1
 
 
 def test_phase_of_nothing_is_nothing() -> None:

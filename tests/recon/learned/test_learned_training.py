@@ -152,8 +152,9 @@ def test_samples_under_way_are_what_the_networks_make_of_the_sample_and_of_its_t
     under_way = SamplesUnderWay(FewSamples(), tmp_path / "made", model, 1, reduced=False)
     one, made = sample(1), under_way.one(1)
     pair = one.pair()
+    folded = pair.right - one.normal(pair.start)
     with torch.no_grad():
-        image = model(pair, one.normal)[0]
+        image = model.refined(0, pair.start, unfolded(one.normal, folded), folded, pair.noise)
     assert float((image - pair.start).abs().max()) > 0.1
     torch.testing.assert_close(made.start, image[0], rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(made.start + made.twin_start, image[1], rtol=1e-3, atol=1e-2)
