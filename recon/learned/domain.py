@@ -15,6 +15,8 @@ FEWEST_PIXELS = 96
 REGULAR = 0.9  # of the gaps between lines outside of the centre are alike
 FEWEST_GAPS = 8  # that tell
 MOST_REGULAR = 4  # lines from one to the next
+BESIDE = 8  # one over the part of k-space on either side of its full centre, where most of the aliasing comes from
+MOST_APART = 6.5  # lines from one to the next there, on average
 FEW_COILS, MOST_WITH_FEW = 2, 2.2  # virtual coils, acceleration
 
 
@@ -38,6 +40,9 @@ def outside_domain(encoding: CartesianEncoding, right_side: Tensor) -> str | Non
     step = max(_regular_step(counts > 0) for counts in encoding.counts[:, own])
     if step > MOST_REGULAR:
         return f"of regular lines it does well with every {MOST_REGULAR}th, and here it is every {step}th"
+    apart = max(_apart_beside_centre(counts > 0) for counts in encoding.counts[:, own])
+    if apart > MOST_APART:
+        return f"beside the centre of k-space it does well with every {MOST_APART:g}th line, and here it is every {apart:.3g}th"
     n_coils = int((encoding.maps != 0).flatten(4).any(-1).any(1).sum(-1).amin())
     if n_coils <= FEW_COILS and float(fraction.min()) < 1 / MOST_WITH_FEW:
         return (
@@ -52,6 +57,18 @@ def outside_domain(encoding: CartesianEncoding, right_side: Tensor) -> str | Non
             f"and here it is {float(signal.min()):.3g} to {float(signal.max()):.3g}"
         )
     return None
+
+
+def _apart_beside_centre(sampled: Tensor) -> float:
+    """How far lines of `sampled (ky)`, bool, are from each other on average next to the longest run of them."""
+    lines = torch.nonzero(sampled).flatten()
+    ends = torch.nonzero(torch.cat([lines.diff() > 1, torch.ones_like(lines[:1], dtype=torch.bool)])).flatten()
+    lengths = ends.diff(prepend=torch.full_like(ends[:1], -1))
+    longest = int(lengths.argmax())
+    last = int(lines[ends[longest]])
+    first, reach = last - int(lengths[longest]) + 1, len(sampled) // BESIDE
+    beside = torch.cat([sampled[max(0, first - reach) : first], sampled[last + 1 : last + 1 + reach]])
+    return len(beside) / max(1, int(beside.sum()))
 
 
 def _regular_step(sampled: Tensor) -> int:

@@ -84,12 +84,28 @@ def test_no_image_leaves_the_bound(make_scan, random_lines, random_network, monk
     assert bool(((image - linear).abs() <= BOUND * noise / 2**0.5 * 1.0001 + 1e-3).all())
 
 
+def far_from_the_centre(n_y, n_calibration):
+    """Lines that are close to each other at the edges of k-space alone: one in 15 next to the centre."""
+    counts = torch.zeros(1, n_y, dtype=torch.int32)
+    first = n_y // 2 - n_calibration // 2
+    counts[:, first : first + n_calibration] = 1
+    for beside in (first - 8, first + n_calibration + 7):
+        counts[:, beside] = 1
+    counts[:, 0 : first - 15 : 3] = 1
+    counts[:, first + n_calibration + 15 :: 2] = 1
+    return counts
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
         ({"counts": None}, "trained for accelerations of 1.4 to 8"),
         ({"snr": 2000.0}, "trained on signals 5 to 400 times the noise"),
         ({"n_x": 80}, "images of at least 96 pixels"),
+        (
+            {"counts": far_from_the_centre(120, 24)},
+            "beside the centre of k-space it does well with every 6.5th line, and here it is every 15th",
+        ),
         ({"n_coils": 2}, "of 2 independent coils it was trained up to accelerations of 2.2, and this is 3"),
     ],
 )
