@@ -188,9 +188,17 @@ class StreamingReconstruction:
         Raises:
             KnerveError: one could not be made.
         """
-        self._pool.wait()
+        self.wait()
         if self._memory is not None:
             self._memory.finish()
+
+    def wait(self) -> None:
+        """The same for a scan of which more may come.
+
+        Raises:
+            KnerveError: one could not be made.
+        """
+        self._pool.wait()
 
     def with_noise(self, finished: FinishedSlice) -> FinishedSlice:
         """A slice that was delivered, as it is after `finish`."""

@@ -118,6 +118,8 @@ class ArrivingScan:
         if self._stream is None:
             raise NotStreamableError("there are no imaging readouts")
         lacking = self.n_announced - len(self._first_heads)
+        if lacking or self._begun - self._ended:
+            self._stream.wait()  # slices that are whole go out as such
         if lacking:
             raise NotStreamableError(f"{lacking} of the announced images have no readouts")
         if self._begun - self._ended:
