@@ -99,30 +99,34 @@ def test_objects_have_a_smooth_phase_and_air_around_them(tmp_path: Path):
     assert float(step.abs().max()) < 0.3
 
 
+def without_and_with(name: str, seed: int, folder: Path, monkeypatch) -> tuple[torch.Tensor, torch.Tensor]:
+    """An object of which no other chance is taken, and the same with what `name` is the share of."""
+    for each in ("INVERTED", "ROUGH"):
+        monkeypatch.setattr(objects, each, 0.0)
+    plain, _ = training_object(Source(folder, 0), np.random.default_rng(seed))
+    monkeypatch.setattr(objects, name, 1.0)
+    return plain, training_object(Source(folder, 0), np.random.default_rng(seed))[0]
+
+
 def test_some_objects_have_parts_of_opposite_sign(tmp_path: Path, monkeypatch):
-    monkeypatch.setattr(objects, "ROUGH", 0.0)
-    magnitudes, n_jumps = [], []
-    for share in (0.0, 1.0):
-        monkeypatch.setattr(objects, "INVERTED", share)
-        picture, _ = training_object(Source(tmp_path, 0), np.random.default_rng(5))
-        magnitudes.append(picture.abs())
+    pictures = without_and_with("INVERTED", 5, tmp_path, monkeypatch)
+    n_jumps = []
+    for picture in pictures:
         pairs = picture[:, 1:] * picture[:, :-1].conj()
         n_jumps.append(int((torch.angle(pairs).abs() > 2.8)[pairs.abs() > 1e-4].sum()))
     assert n_jumps[0] == 0
     assert n_jumps[1] > 1000
-    change = (magnitudes[0] - magnitudes[1]).abs()  # near the brightness where the sign changes
-    assert float(change.mean() / magnitudes[0].mean()) < 0.2
+    plain, inverted = (picture.abs() for picture in pictures)
+    change = (plain - inverted).abs()  # near the brightness where the sign changes
+    assert float(change.mean() / plain.mean()) < 0.2
     assert float((change < 1e-3).float().mean()) > 0.7
 
 
 def test_some_objects_have_a_phase_that_changes_quickly(tmp_path: Path, monkeypatch):
-    monkeypatch.setattr(objects, "INVERTED", 0.0)
-    slopes, magnitudes = [], []
-    for share in (0.0, 1.0):
-        monkeypatch.setattr(objects, "ROUGH", share)
-        picture, _ = training_object(Source(tmp_path, 0), np.random.default_rng(7))
+    pictures = without_and_with("ROUGH", 7, tmp_path, monkeypatch)
+    slopes = []
+    for picture in pictures:
         pairs = picture[:, 1:] * picture[:, :-1].conj()
         slopes.append(float(torch.angle(pairs)[pairs.abs() > 0.01].square().mean().sqrt()))
-        magnitudes.append(picture.abs())
-    torch.testing.assert_close(*magnitudes)
+    torch.testing.assert_close(*(picture.abs() for picture in pictures))
     assert slopes[1] > 1.5 * slopes[0]
